@@ -1,0 +1,118 @@
+"""Data-free distillation from the built-in generator: no clip, no label, no account needed.
+
+    python main.py --config=configs/synthetic.py             all stages, about 13 minutes on 2 cores
+    python main.py --config=configs/synthetic.py:smoke       the same in less than two minutes
+    python main.py --config=configs/synthetic.py:paper       the published recipe's size; a GPU
+
+Any field can be set on the command line, for example `--config.train.learning_rate=3e-4`, and one
+stage run alone with `--stage=prepare`, `train`, `evaluate` or `report`. The same command again
+continues a run that was cut short and skips what is done. Results are in `config.workdir`.
+
+The published recipe (Petit et al., arXiv 2409.07566): Adam 1e-3, batches of 32 windows of 25
+consecutive frames, at most 350 epochs, stop after 10 epochs without a better validation loss.
+"""
+
+import ml_collections
+
+MODES = ("", "smoke", "paper")
+
+
+def get_config(arg: str = "") -> ml_collections.ConfigDict:
+    """Returns the configuration.
+
+    Args:
+        arg: what follows the colon in `--config=configs/synthetic.py:arg`; one of `MODES`.
+
+    Raises:
+        ValueError: `arg` is not one of `MODES`.
+    """
+    if arg not in MODES:
+        raise ValueError(f"mode {arg!r} is unknown; write :smoke, :paper, or nothing")
+    config = ml_collections.ConfigDict()
+    config.workdir = f"runs/synthetic_{arg}" if arg else "runs/synthetic"
+    # Initial weights, order of the clips, windows. The data set has a seed of its own.
+    config.seed = 0
+
+    config.dataset = ml_collections.ConfigDict()
+    config.dataset.name = "synthetic"
+    config.dataset.data_dir = ""  # empty: tfds' own default, ~/tensorflow_datasets
+    config.dataset.num_train = 300
+    config.dataset.num_validation = 40
+    config.dataset.num_test = 60
+    config.dataset.num_frames = 64
+    config.dataset.seed = 0
+
+    config.teacher = ml_collections.ConfigDict()
+    config.teacher.name = "unet"
+    config.teacher.weights = ""  # empty: the weights that are shipped
+
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "convlstm"
+    config.model.blocks = 3  # k of the paper, 1 to 4
+    config.model.layers = 1  # n of the paper, 1 to 4
+    config.model.filters = 12
+    config.model.stride = 2  # 2: half the resolution each way, a quarter of the work
+
+    config.input = ml_collections.ConfigDict()
+    config.input.source = "dataset"  # or "generator": endless clips, made on the device
+    config.input.target = "teacher"  # or "reference": the exact masks of generated clips
+    config.input.window_frames = 25
+    config.input.num_threads = 2
+    config.input.cache_gib = 4.0  # decoded clips kept in memory, at most
+
+    config.train = ml_collections.ConfigDict()
+    config.train.batch_size = 8  # over all devices
+    config.train.num_epochs = 8
+    config.train.steps_per_epoch = 0  # 0: one pass over the training clips
+    config.train.learning_rate = 1e-3
+    config.train.schedule = "constant"  # or "cosine": down to 0 at the last step
+    config.train.warmup_steps = 0
+    config.train.clip_norm = 0.0  # 0: off
+    config.train.patience = 10  # epochs without a better validation loss; 0: never stop early
+    config.train.keep_checkpoints = 2  # the latest ones, besides the best
+    config.train.log_every_steps = 10
+    config.train.image_every_epochs = 2  # 0: no images
+
+    config.parallel = ml_collections.ConfigDict()
+    config.parallel.mode = "jit"  # or "pmap"
+
+    config.eval = ml_collections.ConfigDict()
+    config.eval.checkpoint = "best"  # or "latest", or a step
+    config.eval.split = "test"
+    config.eval.clips_dir = ""  # a folder in the EchoNet layout, instead of the split
+    config.eval.bootstrap_samples = 1000
+    config.eval.seed = 0  # of the bootstrap
+    config.eval.batch_size = 4
+    config.eval.watch = False  # True: score every checkpoint until training has ended
+    config.eval.poll_s = 5.0
+
+    config.report = ml_collections.ConfigDict()
+    config.report.num_clips = 3  # best, median and worst clips shown, of each
+
+    if arg == "smoke":
+        _shrink(config)
+    elif arg == "paper":
+        _enlarge(config)
+    return config
+
+
+def _shrink(config: ml_collections.ConfigDict) -> None:
+    """Every stage and every file, with numbers that mean nothing."""
+    config.dataset.name = "synthetic_smoke"
+    config.dataset.update(num_train=8, num_validation=4, num_test=4, num_frames=32)
+    config.model.update(blocks=2, stride=4)
+    config.input.window_frames = 8
+    config.train.update(batch_size=4, num_epochs=2, log_every_steps=1, image_every_epochs=1)
+    config.eval.bootstrap_samples = 100
+    config.report.num_clips = 1
+
+
+def _enlarge(config: ml_collections.ConfigDict) -> None:
+    """The published sizes; the data set takes about 48 GB of disk."""
+    # EchoNet-Synthetic: the splits of EchoNet-Dynamic, 192 frames a clip.
+    config.dataset.name = "synthetic_paper"
+    config.dataset.update(num_train=7465, num_validation=1288, num_test=1277, num_frames=192)
+    config.model.update(blocks=3, layers=3, stride=1)
+    config.input.update(num_threads=16, cache_gib=48.0)
+    config.train.update(batch_size=32, num_epochs=350, patience=10, log_every_steps=50)
+    config.eval.bootstrap_samples = 10_000

@@ -1,0 +1,98 @@
+"""What became of every clip of a folder: the rules, and who fell under which."""
+
+import dataclasses
+from typing import Any
+
+# Clips that are not used, and why. The key is what stands in `prepare_report.json`.
+LEFT_OUT_RULES = {
+    "missing": "listed in FileList.csv, but there is no such video: left out",
+    "unlisted": "a video that FileList.csv does not list, so of no known split: left out",
+    "unreadable": "not a video, or not one frame of it can be decoded: left out",
+    "truncated": "less than 90 % of the frames in its header can be decoded: left out",
+    "too_short": "fewer frames than a window: left out",
+    "no_mask": "the teacher has no usable mask for it: left out",
+}
+# Clips that are used, and what was done about them.
+USED_RULES = {
+    "untraced": "no tracing: used without ED and ES frames and without reference masks",
+    "resized": "not of the project's frame size: resized, its tracings too",
+    "fewer_frames": "a few frames less than its header says can be decoded: used as far as it goes",
+    "several_annotators": "more than one tracing of a frame: the first is used",
+    "incomplete_tracing": "a tracing of fewer than 21 rows: that tracing is not used",
+    "tracing_outside_clip": "a traced frame that the video does not have: that tracing is not used",
+    "empty_tracing": "a tracing that encloses no pixel: that tracing is not used",
+    "one_traced_frame": "one traced frame only: a reference mask, but no ED and ES frames",
+    "es_before_ed_in_table": "VolumeTracings.csv names the smaller polygon first: ED is the larger",
+    "mask_mismatch": "a teacher mask that is unreadable or of another length: used without it",
+}
+# What concerns tables rather than clips of the folder.
+TABLE_RULES = {
+    "traced_but_unlisted": "in VolumeTracings.csv, but not in FileList.csv: ignored",
+}
+RULES = LEFT_OUT_RULES | USED_RULES | TABLE_RULES
+
+
+@dataclasses.dataclass
+class LayoutReport:
+    """Counts and names, by rule.
+
+    Attributes:
+        folder: the folder that was read.
+        num_listed: rows of FileList.csv (of the asked split); videos found where there is none.
+        num_used: clips that can be used.
+        names: rule -> names of the clips under it; several rules may name the same clip.
+        reasons: name -> what exactly was wrong, for clips that could not be read.
+    """
+
+    folder: str
+    num_listed: int = 0
+    num_used: int = 0
+    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    reasons: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def note(self, rule: str, name: str, reason: str = "") -> None:
+        """Puts a clip under a rule."""
+        if rule not in RULES:
+            raise KeyError(rule)
+        self.names.setdefault(rule, []).append(name)
+        if reason:
+            self.reasons[name] = reason
+
+    def count(self, rule: str) -> int:
+        """How many clips are under a rule."""
+        return len(self.names.get(rule, []))
+
+    @property
+    def num_left_out(self) -> int:
+        """Clips under one of the rules that leave a clip out."""
+        return sum(self.count(rule) for rule in LEFT_OUT_RULES)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every rule with its count and names, as `prepare_report.json` has it."""
+
+        def section(rules: dict[str, str]) -> dict[str, Any]:
+            return {
+                rule: {
+                    "rule": text,
+                    "count": self.count(rule),
+                    "clips": sorted(self.names.get(rule, [])),
+                }
+                for rule, text in rules.items()
+            }
+
+        return {
+            "folder": self.folder,
+            "num_listed": self.num_listed,
+            "num_used": self.num_used,
+            "num_left_out": self.num_left_out,
+            "left_out": section(LEFT_OUT_RULES),
+            "used": section(USED_RULES),
+            "tables": section(TABLE_RULES),
+            "reasons": dict(sorted(self.reasons.items())),
+        }
+
+    def summary(self) -> str:
+        """One line for the terminal."""
+        counts = [f"{self.count(rule)} {rule}" for rule in RULES if self.count(rule)]
+        noted = f" ({', '.join(counts)})" if counts else ""
+        return f"{self.folder}: {self.num_used} clips used, {self.num_left_out} left out{noted}"

@@ -1,0 +1,235 @@
+"""The CSV tables of the EchoNet layout: FileList, VolumeTracings and size.
+
+Read forgivingly where nothing can be misunderstood (byte order mark, CRLF, case of headers and
+splits, `.avi` or not, blank lines) and strictly everywhere else: a wrong row is an error that names
+the file and the line. The columns FrameHeight, FrameWidth and NumberOfFrames are not read: in
+EchoNet-Synthetic they are wrong, and the video knows better.
+"""
+
+import csv
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from echodfkd_jax.errors import UserError
+
+SPLITS = ("TRAIN", "VAL", "TEST")
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedClip:
+    """A row of FileList.csv.
+
+    Attributes:
+        name: without extension.
+        split: one of `SPLITS`.
+        fps: frames per second; nan when not given.
+        ef_percent: recorded ejection fraction; nan when not given.
+        edv_ml: end-diastolic volume; nan when not given or 0.
+        esv_ml: end-systolic volume; nan when not given or 0.
+    """
+
+    name: str
+    split: str
+    fps: float
+    ef_percent: float
+    edv_ml: float
+    esv_ml: float
+
+
+@dataclasses.dataclass(frozen=True)
+class AreaSignal:
+    """The rows of size.csv that belong to one clip, by frame.
+
+    Attributes:
+        area_px: the published teacher's area per frame.
+        human_large: frames that a human traced as the largest (ED).
+        human_small: frames that a human traced as the smallest (ES).
+        computer_small: systoles found by the data set's own peak search.
+    """
+
+    area_px: Float[np.ndarray, "t"]
+    human_large: Bool[np.ndarray, "t"]
+    human_small: Bool[np.ndarray, "t"]
+    computer_small: Bool[np.ndarray, "t"]
+
+
+# Rows of one clip's tracings: frame index -> all rows (x1, y1, x2, y2) in file order.
+TracedFrames = dict[int, Float[np.ndarray, "_ 4"]]
+
+
+def read_file_list(path: pathlib.Path) -> list[ListedClip]:
+    """Reads FileList.csv; the columns FileName and Split are needed, the others may be absent.
+
+    Volumes of 0 (EchoNet-Synthetic) mean unknown.
+
+    Raises:
+        UserError: a wrong or repeated row, a missing column, or no row at all.
+    """
+    table = _Table(path, ("FileName", "Split"))
+    clips: dict[str, ListedClip] = {}
+    for row in table:
+        name = stem(row.text("FileName"))
+        if name in clips:
+            raise row.error("FileName", "a name that is not in the list yet")
+        split = row.text("Split").upper()
+        if split not in SPLITS:
+            raise row.error("Split", "TRAIN, VAL or TEST")
+        clips[name] = ListedClip(
+            name=name,
+            split=split,
+            fps=row.number("FPS", "a positive number", lambda fps: fps > 0),
+            ef_percent=row.number("EF", "a percentage, 0 to 100", lambda ef: 0 <= ef <= 100),
+            edv_ml=row.number("EDV", "a volume in ml", lambda ml: ml >= 0) or math.nan,
+            esv_ml=row.number("ESV", "a volume in ml", lambda ml: ml >= 0) or math.nan,
+        )
+    if not clips:
+        raise UserError(f"{path}: lists no clip; expected one row per clip")
+    return list(clips.values())
+
+
+def read_volume_tracings(path: pathlib.Path) -> dict[str, TracedFrames]:
+    """Reads VolumeTracings.csv: clip name -> frame -> rows, frames in the order of the file.
+
+    Raises:
+        UserError: a wrong row or a missing column.
+    """
+    chords = ("X1", "Y1", "X2", "Y2")
+    rows: dict[str, dict[int, list[list[float]]]] = {}
+    for row in _Table(path, ("FileName", *chords, "Frame")):
+        frames = rows.setdefault(stem(row.text("FileName")), {})
+        chord = [row.number(column, "a number", required=True) for column in chords]
+        frames.setdefault(row.index("Frame"), []).append(chord)
+    return {
+        name: {frame: np.array(table) for frame, table in frames.items()}
+        for name, frames in rows.items()
+    }
+
+
+def read_sizes(path: pathlib.Path) -> dict[str, AreaSignal]:
+    """Reads size.csv, the published teacher's area signals of the TEST clips.
+
+    Raises:
+        UserError: a wrong row, a missing column, or a clip whose frames are not 0, 1, 2, ...
+    """
+    flags = ("HumanLarge", "HumanSmall", "ComputerSmall")
+    rows: dict[str, list[list[float]]] = {}
+    for row in _Table(path, ("Filename", "Frame", "Size", *flags)):
+        frames = rows.setdefault(stem(row.text("Filename")), [])
+        if row.index("Frame") != len(frames):
+            raise row.error("Frame", f"{len(frames)}, the clip's next frame")
+        area = row.number("Size", "an area in pixels", lambda px: px >= 0, required=True)
+        frames.append([area, *(float(row.flag(column)) for column in flags)])
+    signals = {}
+    for name, frames in rows.items():
+        area, large, small, computed = np.array(frames).T
+        signals[name] = AreaSignal(area, large > 0, small > 0, computed > 0)
+    return signals
+
+
+def stem(name: str) -> str:
+    """A clip's name as the tables mean it: without folder and video extension."""
+    name = name.strip().replace("\\", "/").rsplit("/", 1)[-1]
+    return name[:-4] if name.lower().endswith((".avi", ".mp4", ".mov")) else name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """One row, with what an error message needs."""
+
+    path: pathlib.Path
+    line: int
+    columns: dict[str, int]
+    values: Sequence[str]
+
+    def text(self, column: str) -> str:
+        value = self._value(column)
+        if not value:
+            raise self.error(column, "a value")
+        return value
+
+    def number(
+        self,
+        column: str,
+        expected: str,
+        accepts: Callable[[float], bool] = lambda value: True,
+        *,
+        required: bool = False,
+    ) -> float:
+        """A finite number; nan when the column or the value is absent and not required."""
+        value = self._value(column)
+        if value.lower() in ("", "nan") and not required:
+            return math.nan
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or not accepts(number):
+            raise self.error(column, expected)
+        return number
+
+    def index(self, column: str) -> int:
+        expected = "a frame index from 0"
+        number = self.number(
+            column, expected, lambda value: value >= 0 and value == int(value), required=True
+        )
+        return int(number)
+
+    def flag(self, column: str) -> bool:
+        value = self._value(column).lower()
+        if value not in ("0", "1", "0.0", "1.0", "false", "true"):
+            raise self.error(column, "0 or 1")
+        return value in ("1", "1.0", "true")
+
+    def error(self, column: str, expected: str) -> UserError:
+        value = self._value(column)
+        return UserError(
+            f"{self.path.name}, line {self.line}: {column} is {value!r}; expected {expected} "
+            f"({self.path})"
+        )
+
+    def _value(self, column: str) -> str:
+        position = self.columns.get(column.lower())
+        return "" if position is None else self.values[position].strip()
+
+
+class _Table:
+    """Iterates over the rows of a CSV file with a header."""
+
+    def __init__(self, path: pathlib.Path, required: Sequence[str]):
+        self._path = path
+        self._required = required
+
+    def __iter__(self) -> Iterator[_Row]:
+        try:
+            # utf-8-sig takes a byte order mark away when there is one.
+            with self._path.open(encoding="utf-8-sig", newline="") as file:
+                yield from self._rows(csv.reader(file))
+        except FileNotFoundError as error:
+            raise UserError(f"{self._path}: no such file") from error
+        except (UnicodeDecodeError, csv.Error, OSError) as error:
+            raise UserError(f"{self._path}: not readable as CSV in UTF-8 ({error})") from error
+
+    def _rows(self, reader: Any) -> Iterator[_Row]:
+        header = [name.strip().lower() for name in next(reader, [])]
+        columns = {name: position for position, name in enumerate(header)}
+        missing = [name for name in self._required if name.lower() not in columns]
+        if missing:
+            raise UserError(
+                f"{self._path.name}, line 1: column {missing[0]} is missing; expected at least "
+                f"{', '.join(self._required)} ({self._path})"
+            )
+        for values in reader:
+            if not any(value.strip() for value in values):
+                continue
+            if len(values) != len(header):
+                raise UserError(
+                    f"{self._path.name}, line {reader.line_num}: {len(values)} values; expected "
+                    f"{len(header)}, one per column ({self._path})"
+                )
+            yield _Row(self._path, reader.line_num, columns, values)

@@ -1,0 +1,76 @@
+"""Human tracings to masks, as the EchoNet-Dynamic data set means them.
+
+A tracing is a table of chords (x1, y1, x2, y2) in pixels of the original frame: row 0 is the long
+axis, the twenty rows after it cross the ventricle from base to apex. One frame may carry the
+tables of several annotators, one after another.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from skimage import draw
+
+# The long axis and twenty chords.
+ROWS_PER_TRACE = 21
+
+# Chords of one annotator on one frame: x1, y1, x2, y2.
+Trace = Float[np.ndarray, "rows 4"]
+
+
+def split_annotators(
+    rows: Float[np.ndarray, "all 4"],
+) -> tuple[list[Trace], int]:
+    """Cuts the rows of one frame into one table per annotator.
+
+    Args:
+        rows: all rows of a frame in file order.
+
+    Returns:
+        The complete tables in file order, and how many rows are left over (not 0: the last table
+        is incomplete and was dropped).
+    """
+    num_traces, left_over = divmod(len(rows), ROWS_PER_TRACE)
+    tables = rows[: num_traces * ROWS_PER_TRACE].reshape(num_traces, ROWS_PER_TRACE, 4)
+    return list(tables), left_over
+
+
+def polygon(trace: Trace) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+    """The outline of a tracing: down one side of the ventricle, up the other.
+
+    Args:
+        trace: one annotator's rows; the first, the long axis, is no part of the outline.
+
+    Returns:
+        x and y in pixels, each (2 * (rows - 1),).
+    """
+    x1, y1, x2, y2 = trace[1:].T
+    return np.concatenate([x1, x2[::-1]]), np.concatenate([y1, y2[::-1]])
+
+
+def mask(
+    trace: Trace, *, frame_shape: tuple[int, int], size_px: int
+) -> Bool[np.ndarray, "{size_px} {size_px}"]:
+    """Fills a tracing.
+
+    Corners are rounded to whole pixels, then filled by scikit-image's `draw.polygon`, as the data
+    set's authors do. On a frame that was resized the corners are scaled first.
+
+    Args:
+        trace: one annotator's rows, in pixels of the original frame.
+        frame_shape: height and width of the original frame.
+        size_px: height and width of the mask.
+
+    Returns:
+        bool (size_px, size_px); what lies outside the frame is cut off.
+    """
+    x, y = polygon(trace)
+    height, width = frame_shape
+    columns = np.rint(_scale(x, size_px / width)).astype(int)
+    rows = np.rint(_scale(y, size_px / height)).astype(int)
+    filled = np.zeros((size_px, size_px), bool)
+    filled[draw.polygon(rows, columns, filled.shape)] = True
+    return filled
+
+
+def _scale(positions: Float[np.ndarray, "points"], factor: float) -> Float[np.ndarray, "points"]:
+    """Maps pixel centres of one grid to another; pixel 0 covers -0.5 to 0.5."""
+    return positions if factor == 1.0 else (positions + 0.5) * factor - 0.5

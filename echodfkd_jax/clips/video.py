@@ -1,0 +1,193 @@
+"""Video files to grey frames and back, through PyAV (FFmpeg).
+
+Frame counts come from decoding, never from headers: a truncated AVI decodes its first frames
+without an error while its header still claims all of them. Grey values are those of OpenCV's BGR to
+grey conversion, because published masks were made from frames read that way.
+"""
+
+import fractions
+import math
+import pathlib
+import zipfile
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import av
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.types import Frames
+
+SUFFIXES = (".avi", ".gif", ".mov", ".mp4", ".npz")
+
+# Limits met before memory is taken: a clip that is larger is a wrong file, not an echocardiogram.
+MAX_SIDE_PX = 4096
+MAX_FRAMES = 20_000
+MAX_CLIP_BYTES = 2**32
+
+
+class Video(NamedTuple):
+    """A decoded file.
+
+    Attributes:
+        frames: uint8 (t, h, w), every frame that could be decoded, at least one.
+        fps: frames per second; nan when the file does not say.
+        declared_frames: how many frames the header claims; 0 when it does not say. More than
+            `len(frames)` means a truncated or damaged file, or a wrong header.
+    """
+
+    frames: Frames
+    fps: float
+    declared_frames: int
+
+
+def decode(path: pathlib.Path) -> Video:
+    """Decodes a video file (AVI, GIF, MOV, MP4) or an NPZ of frames ("arr_0" or "frames").
+
+    Decoding stops at the first damaged frame: leaving it out would shift every later frame index.
+
+    Raises:
+        UserError: the file is missing, of another kind, has no frame that can be decoded, or is
+            larger than the limits of this module.
+    """
+    path = pathlib.Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{path}: files of kind {suffix!r} are not read; use {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    return _decode_npz(path) if suffix == ".npz" else _decode_container(path)
+
+
+def read_video(path: pathlib.Path) -> tuple[Frames, float]:
+    """Returns the frames, uint8 (t, h, w), and the frame rate in Hz (nan when unknown).
+
+    Raises:
+        UserError: as `decode`.
+    """
+    video = decode(path)
+    return video.frames, video.fps
+
+
+def write_avi(path: pathlib.Path, frames: Frames, fps: float) -> None:
+    """Writes grey frames as a Motion-JPEG AVI, the format of the EchoNet data sets.
+
+    JPEG loses a little: values come back within a few grey levels.
+
+    Args:
+        path: the file to write; its folder exists.
+        frames: uint8 (t, h, w); h and w even (4:2:0 chroma).
+        fps: frames per second.
+    """
+    with av.open(str(path), mode="w", format="avi") as container:
+        rate = fractions.Fraction(fps).limit_denominator(1000)
+        # qmin = qmax = 2: the best quality that FFmpeg's JPEG encoder recommends.
+        stream = container.add_stream("mjpeg", rate=rate, options={"qmin": "2", "qmax": "2"})
+        stream.height, stream.width = frames.shape[1:]
+        stream.pix_fmt = "yuvj420p"
+        for grey in frames:
+            rgb = np.repeat(grey[:, :, None], 3, axis=2)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def resize(frames: Frames, size_px: int) -> UInt8[np.ndarray, "t {size_px} {size_px}"]:
+    """Scales every frame to size_px x size_px; the aspect ratio is not kept.
+
+    Area interpolation when shrinking, so that no pixel is passed over; linear when enlarging.
+
+    Args:
+        frames: uint8 (t, h, w).
+        size_px: the new height and width.
+
+    Returns:
+        uint8 (t, size_px, size_px); `frames` itself when nothing is to be done.
+    """
+    height, width = frames.shape[1:]
+    if (height, width) == (size_px, size_px):
+        return frames
+    shrinks = height >= size_px and width >= size_px
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = np.empty((len(frames), size_px, size_px), np.uint8)
+    for index, frame in enumerate(frames):
+        resized[index] = cv2.resize(frame, (size_px, size_px), interpolation=method)
+    return resized
+
+
+def _decode_container(path: pathlib.Path) -> Video:
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise UserError(f"{path}: no video in this file")
+            stream = container.streams.video[0]
+            _check_size(path, 1, stream.height, stream.width)
+            greys = list(_grey_frames(path, container, stream))
+            fps = float(stream.average_rate) if stream.average_rate else math.nan
+            declared = stream.frames
+    except (av.error.FFmpegError, OSError) as error:
+        raise UserError(f"{path}: not readable as a video ({error})") from error
+    if not greys:
+        raise UserError(f"{path}: not one frame could be decoded")
+    return Video(np.stack(greys), fps, declared)
+
+
+def _grey_frames(
+    path: pathlib.Path, container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[UInt8[np.ndarray, "h w"]]:
+    """Yields frames up to the first one that is damaged or of another size."""
+    shape = None
+    count = 0
+    try:
+        for frame in container.decode(stream):
+            if shape not in (None, (frame.height, frame.width)):
+                return
+            shape = (frame.height, frame.width)
+            count += 1
+            _check_size(path, count, *shape)
+            yield cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY)
+    except av.error.InvalidDataError:
+        return
+
+
+def _decode_npz(path: pathlib.Path) -> Video:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            name = next((name for name in ("frames", "arr_0") if name in archive.files), None)
+            if name is None:
+                raise UserError(f"{path}: has arrays {archive.files}; expected 'frames' or 'arr_0'")
+            shape, dtype = _npz_header(path, name)
+            if len(shape) == 4 and shape[-1] == 1:
+                shape = shape[:-1]
+            if len(shape) != 3 or dtype != np.uint8 or not math.prod(shape):
+                raise UserError(
+                    f"{path}: frames are {dtype}{list(shape)}; expected uint8 (t, h, w)"
+                )
+            _check_size(path, *shape)
+            frames = archive[name].reshape(shape)
+            fps = float(archive["fps"]) if "fps" in archive.files else math.nan
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not readable as NPZ ({error})") from error
+    return Video(frames, fps, len(frames))
+
+
+def _npz_header(path: pathlib.Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of one array, without reading its data."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _check_size(path: pathlib.Path, num_frames: int, height: int, width: int) -> None:
+    """Raises UserError when a clip is larger than the limits."""
+    if max(height, width) > MAX_SIDE_PX:
+        raise UserError(f"{path}: frames are {width}x{height}; at most {MAX_SIDE_PX} px a side")
+    if num_frames > MAX_FRAMES:
+        raise UserError(f"{path}: more than {MAX_FRAMES} frames; cut the clip")
+    if num_frames * height * width > MAX_CLIP_BYTES:
+        raise UserError(f"{path}: more than {MAX_CLIP_BYTES >> 30} GiB of frames; cut the clip")

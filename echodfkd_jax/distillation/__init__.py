@@ -1,0 +1,1 @@
+"""Distillation: losses, input, train step, loop, parallelism and checkpoints."""

@@ -1,0 +1,273 @@
+"""Checkpoints: Orbax behind one small module, with a checksum of our own.
+
+Orbax writes atomically, but a finished checkpoint that is damaged later still counts: one flipped
+byte is restored as other numbers without an error, an emptied folder is the latest step. So the
+sha256 of all numbers lies beside them, and a step that does not match it is passed over.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import traverse_util
+from orbax.checkpoint import checkpoint_managers
+
+from echodfkd_jax.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run is, saved with every checkpoint.
+
+    Attributes:
+        step: steps taken.
+        epoch: epochs finished.
+        validation_loss: at this step; None before the first validation.
+        best_validation_loss: the lowest so far.
+        best_step: where it was reached; the first one on ties.
+        epochs_without_improvement: since then.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    validation_loss: float | None = None
+    best_validation_loss: float | None = None
+    best_step: int = 0
+    epochs_without_improvement: int = 0
+
+    def after_epoch(self, step: int, validation_loss: float) -> "Progress":
+        """The progress after one more epoch that ended at `step`."""
+        best = self.best_validation_loss
+        better = best is None or validation_loss < best
+        return Progress(
+            step=step,
+            epoch=self.epoch + 1,
+            validation_loss=validation_loss,
+            best_validation_loss=validation_loss if better else best,
+            best_step=step if better else self.best_step,
+            epochs_without_improvement=0 if better else self.epochs_without_improvement + 1,
+        )
+
+
+class Checkpoints:
+    """The checkpoints of one run while it trains.
+
+    Of the saved steps the latest `keep_latest` and the best are kept.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, *, keep_latest: int) -> None:
+        """Makes `<workdir>/checkpoints` where it does not exist."""
+        self._directory = directory(workdir)
+        self._policy = _KeepLatestAndBest(keep_latest)
+        self._manager: ocp.CheckpointManager | None = None
+
+    def restore_latest(self) -> tuple[dict[str, Any], Progress] | None:
+        """The newest intact checkpoint, or None where there is none.
+
+        Newer, damaged ones are named in a warning and moved to `<workdir>/checkpoints_damaged`,
+        because a step that exists cannot be saved again.
+        """
+        for step in reversed(_steps(self._directory)):
+            try:
+                tree, progress = _read(self._directory, step)
+            except _DamagedError as error:
+                aside = _move_aside(self._directory / str(step))
+                _log.warning("%s; moved to %s, going on from the one before", error, aside)
+                continue
+            self._policy.best_step = progress.best_step
+            return tree, progress
+        return None
+
+    def save(self, tree: dict[str, Any], progress: Progress) -> None:
+        """Saves in the background; waits for the save before it.
+
+        Args:
+            tree: nested dicts of numpy arrays, not changed afterwards.
+            progress: names the step.
+
+        Raises:
+            RuntimeError: Orbax did not save, which it does for a step older than the newest.
+            UserError: the disk is full or not writable.
+        """
+        self._policy.best_step = progress.best_step
+        fields = dataclasses.asdict(progress)
+        about = {"progress": fields, "sha256": _checksum(tree, fields)}
+        try:
+            if self._manager is None:
+                self._manager = _open(self._directory, create=True, policy=self._policy)
+            saved = self._manager.save(
+                progress.step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave(about)
+                ),
+            )
+        except OSError as error:
+            raise UserError(_cannot_write(self._directory, error)) from error
+        if not saved:
+            raise RuntimeError(f"Orbax did not save step {progress.step} in {self._directory}")
+
+    def close(self) -> None:
+        """Waits until everything is on disk.
+
+        Raises:
+            UserError: the last save failed because the disk is full or not writable.
+        """
+        if self._manager is None:
+            return
+        manager, self._manager = self._manager, None
+        try:
+            manager.wait_until_finished()
+        except OSError as error:
+            raise UserError(_cannot_write(self._directory, error)) from error
+        finally:
+            manager.close()
+
+
+def directory(workdir: str | pathlib.Path) -> pathlib.Path:
+    """Where a run's checkpoints are; absolute, as Orbax wants it."""
+    return pathlib.Path(workdir).absolute() / "checkpoints"
+
+
+def all_steps(workdir: str | pathlib.Path) -> list[int]:
+    """The steps with a finished checkpoint, ascending; damaged ones are among them."""
+    return _steps(directory(workdir))
+
+
+def restore_variables(
+    workdir: str | pathlib.Path, which: str | int = "best"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads a network's weights; nothing but the checkpoint is needed, and nothing is changed.
+
+    Args:
+        workdir: of the run that saved them.
+        which: "best" (lowest validation loss, the first one on ties), "latest", or a step, also as
+            text. "best" and "latest" pass over damaged checkpoints with a warning.
+
+    Returns:
+        `{"params", "batch_stats"}` as nested dicts of numpy arrays, and what is known about them:
+        the fields of `Progress` (`step`, `epoch`, `validation_loss`, ...).
+
+    Raises:
+        UserError: there is no such checkpoint, or it is damaged.
+    """
+    steps = all_steps(workdir)
+    if not steps:
+        raise UserError(f"{directory(workdir)} has no checkpoint; run --stage=train first")
+    if which not in ("best", "latest"):
+        if not str(which).isdigit() or int(which) not in steps:
+            raise UserError(
+                f"config.eval.checkpoint={which!r}: expected 'best', 'latest' or one of the steps "
+                f"{', '.join(map(str, steps))} in {directory(workdir)}"
+            )
+        try:
+            return _variables(*_read(directory(workdir), int(which)))
+        except _DamagedError as error:
+            raise UserError(f"{error}; use another of {', '.join(map(str, steps))}") from error
+    found: tuple[dict[str, Any], Progress] | None = None
+    for step in reversed(steps):
+        try:
+            tree, progress = _read(directory(workdir), step)
+        except _DamagedError as error:
+            _log.warning("%s; passed over", error)
+            continue
+        if which == "latest":
+            return _variables(tree, progress)
+        if found is None or _loss(progress) <= _loss(found[1]):
+            found = tree, progress
+    if found is None:
+        raise UserError(f"every checkpoint in {directory(workdir)} is damaged; train again")
+    return _variables(*found)
+
+
+class _DamagedError(Exception):
+    """A finished checkpoint that is not what was saved."""
+
+
+@dataclasses.dataclass
+class _KeepLatestAndBest(checkpoint_managers.PreservationPolicy):
+    latest: int
+    best_step: int = 0
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        del context
+        first_kept = len(checkpoints) - self.latest
+        return [i >= first_kept or c.step == self.best_step for i, c in enumerate(checkpoints)]
+
+
+def _open(path: pathlib.Path, *, create: bool, policy: Any = None) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(create=create, preservation_policy=policy)
+    return ocp.CheckpointManager(path, options=options)
+
+
+def _steps(path: pathlib.Path) -> list[int]:
+    if not path.is_dir():
+        return []
+    with _open(path, create=False) as manager:
+        return sorted(manager.all_steps())
+
+
+def _read(path: pathlib.Path, step: int) -> tuple[dict[str, Any], Progress]:
+    folder = path / str(step)
+    if not any(folder.iterdir()):
+        raise _DamagedError(f"checkpoint {folder} is empty")
+    try:
+        with _open(path, create=False) as manager:
+            found = manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(), about=ocp.args.JsonRestore()
+                ),
+            )
+        about, tree = found["about"], found["state"]
+        intact = about["sha256"] == _checksum(tree, about["progress"])
+        progress = Progress(**about["progress"])
+    except Exception as error:  # Damage shows in as many ways as there are bytes.
+        reason = str(error).strip().splitlines() or [""]
+        raise _DamagedError(
+            f"checkpoint {folder} cannot be read ({type(error).__name__}: {reason[0][:200]})"
+        ) from error
+    if not intact:
+        raise _DamagedError(f"checkpoint {folder} is damaged: its checksum does not match")
+    return tree, progress
+
+
+def _checksum(tree: dict[str, Any], progress: dict[str, Any]) -> str:
+    """sha256 over names, types, shapes and bytes of all arrays, and over the progress."""
+    digest = hashlib.sha256(json.dumps(progress, sort_keys=True).encode())
+    leaves = traverse_util.flatten_dict(tree, sep="/")
+    for name in sorted(leaves):
+        array = np.asarray(leaves[name])
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _move_aside(folder: pathlib.Path) -> pathlib.Path:
+    base = folder.parent.with_name("checkpoints_damaged")
+    base.mkdir(exist_ok=True)
+    aside, again = base / folder.name, 0
+    while aside.exists():
+        again += 1
+        aside = base / f"{folder.name}_{again}"
+    return folder.rename(aside)
+
+
+def _variables(tree: dict[str, Any], progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+    variables = {"params": tree["params"], "batch_stats": tree.get("batch_stats", {})}
+    return variables, dataclasses.asdict(progress)
+
+
+def _loss(progress: Progress) -> float:
+    return float("inf") if progress.validation_loss is None else progress.validation_loss
+
+
+def _cannot_write(path: pathlib.Path, error: OSError) -> str:
+    return f"cannot write to {path}: {error.strerror or error}; earlier checkpoints are untouched"

@@ -1,0 +1,123 @@
+"""One step on one device, written once: `parallel.py` runs it on one device or on many.
+
+Both functions are pure. With an `axis_name` they run on every device's share of the batch at once:
+gradients are averaged and metrics summed over that axis, and the model's own `axis_name` makes
+BatchNorm's statistics those of the whole batch, so that the numbers do not depend on the devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from echodfkd_jax.distillation.losses import binary_cross_entropy, soft_mask
+from echodfkd_jax.distillation.metrics import dice_per_clip
+from echodfkd_jax.distillation.state import TrainState
+
+# A batch as the input gives it -> {"video", "target"}, each uint8 (b, t, h, w, 1).
+Expand = Callable[[dict[str, jax.Array]], dict[str, jax.Array]]
+Metrics = dict[str, jax.Array]
+
+
+def train_step(
+    state: TrainState,
+    batch: dict[str, jax.Array],
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    expand: Expand,
+    axis_name: str | None,
+) -> tuple[TrainState, Metrics]:
+    """One step of gradient descent.
+
+    Args:
+        state: before the step.
+        batch: this device's share.
+        model: logits (b, t, h, w, 1) from video float32 (b, t, h, w, 1) in 0..255.
+        optimizer: as in `state`.
+        expand: turns the batch into frames and targets.
+        axis_name: of the devices; None for one device alone.
+
+    Returns:
+        The state after the step, and float32 scalars: `loss_sum` over the whole batch and its
+        `count`, `grad_norm` before clipping, `finite` (1, or 0 when a number is not).
+    """
+    data = expand(batch)
+    video = data["video"].astype(jnp.float32)
+
+    def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        logits, updated = model.apply(variables, video, train=True, mutable=["batch_stats"])
+        losses = binary_cross_entropy(logits, data["target"])
+        return jnp.mean(losses), (updated.get("batch_stats", {}), jnp.sum(losses))
+
+    gradient, (batch_stats, loss_sum) = jax.grad(loss_of, has_aux=True)(state.params)
+    # Shares are of equal size, so the mean of their gradients is the gradient of the mean loss.
+    gradient, batch_stats = _mean((gradient, batch_stats), axis_name)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    grad_norm = optax.tree.norm(gradient)
+    metrics = _sum({"loss_sum": loss_sum, "count": jnp.float32(video.shape[0])}, axis_name)
+    metrics["grad_norm"] = grad_norm
+    metrics["finite"] = (jnp.isfinite(metrics["loss_sum"]) & jnp.isfinite(grad_norm)).astype(
+        jnp.float32
+    )
+    state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    return state, metrics
+
+
+def eval_step(
+    variables: dict[str, Any],
+    batch: dict[str, jax.Array],
+    *,
+    model: nn.Module,
+    expand: Expand,
+    axis_name: str | None,
+) -> Metrics:
+    """Scores one batch with running statistics.
+
+    Args:
+        variables: params and batch_stats.
+        batch: this device's share; `weight` float32 (b,) is 1 for a clip and 0 for padding.
+        model: as in `train_step`.
+        expand: as in `train_step`.
+        axis_name: as in `train_step`.
+
+    Returns:
+        float32 scalars over the whole batch: `loss_sum`, `dice_sum` and their `count`.
+    """
+    data = expand(batch)
+    logits = model.apply(variables, data["video"].astype(jnp.float32), train=False)
+    weight = batch["weight"]
+    loss = binary_cross_entropy(logits, data["target"])
+    dice = dice_per_clip(soft_mask(logits), data["target"])
+    sums = {
+        "loss_sum": jnp.sum(weight * loss),
+        "dice_sum": jnp.sum(weight * dice),
+        "count": jnp.sum(weight),
+    }
+    return _sum(sums, axis_name)
+
+
+def predict_step(
+    variables: dict[str, Any], batch: dict[str, jax.Array], *, model: nn.Module, expand: Expand
+) -> dict[str, jax.Array]:
+    """Frames, targets and soft masks of one batch, uint8 (b, t, h, w, 1) each, to be looked at."""
+    data = expand(batch)
+    logits = model.apply(variables, data["video"].astype(jnp.float32), train=False)
+    return {**data, "predicted": soft_mask(logits)}
+
+
+def _mean(tree: Any, axis_name: str | None) -> Any:
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def _sum(tree: Any, axis_name: str | None) -> Any:
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)

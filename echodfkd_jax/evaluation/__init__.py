@@ -1,0 +1,1 @@
+"""How good a mask is: overlap, cardiac phase, ejection fraction, calibration; numpy only."""

@@ -1,0 +1,207 @@
+"""What an evaluation leaves on disk, and how it is read again.
+
+<workdir>/evaluation/<name>/metrics.json      numbers per clip, means, intervals, protocols
+<workdir>/evaluation/<name>/frames.csv        area of every mask in every frame of every clip
+<workdir>/evaluation/<name>/predictions/      <number>.npz of the clips that the report shows
+"""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.types import Frames, Masks, SoftMask
+
+METRICS_FILE = "metrics.json"
+FRAMES_FILE = "frames.csv"
+PREDICTIONS = "predictions"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownClip:
+    """A clip with all its masks, as the report draws it.
+
+    Attributes:
+        name: the clip's name.
+        rank: why it is shown: "best", "median", "worst".
+        fps: frames per second; nan when unknown.
+        ed_frame: end-diastole.
+        es_frame: end-systole.
+        frames: the clip.
+        masks: soft masks by model.
+        reference_frames: frames with a reference mask.
+        reference_masks: those masks.
+    """
+
+    name: str
+    rank: str
+    fps: float
+    ed_frame: int
+    es_frame: int
+    frames: Frames
+    masks: Mapping[str, SoftMask]
+    reference_frames: Int[np.ndarray, "n"]
+    reference_masks: Masks
+
+
+def folder(workdir: str | pathlib.Path, name: str) -> pathlib.Path:
+    """Where the evaluation called `name` is."""
+    return pathlib.Path(workdir) / "evaluation" / name
+
+
+def all_folders(workdir: str | pathlib.Path) -> list[pathlib.Path]:
+    """The folders of all finished evaluations of a run, by name."""
+    found = (pathlib.Path(workdir) / "evaluation").glob(f"*/{METRICS_FILE}")
+    return sorted(path.parent for path in found)
+
+
+def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
+    """Writes metrics.json, whole or not at all; nan becomes null.
+
+    Returns:
+        Its path.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    return write_text(
+        directory / METRICS_FILE, json.dumps(_plain(metrics), indent=1, allow_nan=False) + "\n"
+    )
+
+
+def read_metrics(directory: pathlib.Path) -> dict[str, Any]:
+    """Reads metrics.json; an empty dict where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = directory / METRICS_FILE
+    try:
+        metrics = json.loads(path.read_text())
+        if not isinstance(metrics, dict):
+            raise ValueError("not an object")
+        return metrics
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}); delete it and run --stage=evaluate"
+        ) from error
+
+
+def write_frames(
+    directory: pathlib.Path,
+    curves: Iterable[tuple[str, Mapping[str, Float64[np.ndarray, "_"]]]],
+    models: Sequence[str],
+) -> pathlib.Path:
+    """Writes frames.csv: clip, frame, and the area in pixels of every model's mask.
+
+    Args:
+        directory: of the evaluation.
+        curves: clip's name and its areas by model; nan and models that it lacks are left empty.
+        models: the columns.
+
+    Returns:
+        Its path.
+    """
+    path = directory / FRAMES_FILE
+    directory.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "frame", *(f"area_{model}_px" for model in models)])
+        for name, areas in curves:
+            unknown = np.full(len(next(iter(areas.values()))), math.nan)
+            columns = [areas.get(model, unknown) for model in models]
+            for frame, values in enumerate(zip(*columns)):
+                cells = ["" if math.isnan(value) else int(value) for value in values]
+                writer.writerow([name, frame, *cells])
+    part.replace(path)
+    return path
+
+
+def write_shown(directory: pathlib.Path, clips: Iterable[ShownClip]) -> None:
+    """Replaces the clips that the report shows; files are numbered, names are inside."""
+    target = directory / PREDICTIONS
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for number, clip in enumerate(clips):
+        np.savez_compressed(
+            part / f"{number:03d}.npz",
+            name=np.array(clip.name),
+            rank=np.array(clip.rank),
+            fps=np.float64(clip.fps),
+            phase_frames=np.array([clip.ed_frame, clip.es_frame]),
+            frames=clip.frames,
+            reference_frames=clip.reference_frames,
+            reference_masks=clip.reference_masks,
+            **{f"mask_{model}": mask for model, mask in clip.masks.items()},
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    part.replace(target)
+
+
+def read_shown(directory: pathlib.Path) -> list[ShownClip]:
+    """The clips that `write_shown` wrote, in order; none where there are none."""
+    return [_read_shown(path) for path in sorted((directory / PREDICTIONS).glob("*.npz"))]
+
+
+def write_text(path: pathlib.Path, text: str) -> pathlib.Path:
+    """Writes a file, whole or not at all, and returns its path.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def _read_shown(path: pathlib.Path) -> ShownClip:
+    with np.load(path, allow_pickle=False) as arrays:
+        ed, es = arrays["phase_frames"].tolist()
+        masks = {
+            key.removeprefix("mask_"): arrays[key] for key in arrays.files if key[:5] == "mask_"
+        }
+        return ShownClip(
+            name=str(arrays["name"]),
+            rank=str(arrays["rank"]),
+            fps=float(arrays["fps"]),
+            ed_frame=ed,
+            es_frame=es,
+            frames=arrays["frames"],
+            masks=masks,
+            reference_frames=arrays["reference_frames"],
+            reference_masks=arrays["reference_masks"],
+        )
+
+
+def _plain(value: Any) -> Any:
+    """The same with types that JSON knows; numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,121 @@
+"""From numbers per clip to means and correlations with intervals, each with its count of clips."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from echodfkd_jax.evaluation.bootstrap import (
+    CI95,
+    MIN_CLIPS_OF_CORRELATION,
+    interval_of_mean,
+    interval_of_pearson,
+    interval_of_ratio,
+)
+from echodfkd_jax.evaluation.clip_metrics import TOTALS
+from echodfkd_jax.evaluation.correlation import pearson
+
+ClipNumbers = Mapping[str, float]
+
+
+def column(clips: Sequence[ClipNumbers], metric: str) -> Float64[np.ndarray, "n"]:
+    """One metric of all clips; nan where a clip does not have it."""
+    return np.array([clip.get(metric, math.nan) for clip in clips], np.float64)
+
+
+def summarise(clips: Sequence[ClipNumbers], *, num_samples: int, seed: int = 0) -> dict[str, Any]:
+    """Means over the clips that have a metric.
+
+    Args:
+        clips: metric and value, per clip.
+        num_samples: bootstrap samples.
+        seed: of the bootstrap.
+
+    Returns:
+        `mean`, `ci95` (percentile bootstrap over clips) and `count` by metric, and `total` for
+        those that are counts. Metrics that no clip has are left out.
+    """
+    summary: dict[str, dict[str, Any]] = {"mean": {}, "ci95": {}, "count": {}, "total": {}}
+    for metric in dict.fromkeys(name for clip in clips for name in clip):
+        values = column(clips, metric)
+        values = values[~np.isnan(values)]
+        if len(values) == 0:
+            continue
+        if metric.startswith(TOTALS):
+            summary["total"][metric] = int(values.sum())
+            continue
+        summary["mean"][metric] = float(values.mean())
+        summary["ci95"][metric] = interval_of_mean(values, num_samples=num_samples, seed=seed)
+        summary["count"][metric] = len(values)
+    return summary
+
+
+def correlate(
+    clips: Sequence[ClipNumbers],
+    pairs: Mapping[str, tuple[str, str]],
+    *,
+    num_samples: int,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Pearson's r over the clips that have both metrics of a pair.
+
+    Returns:
+        `value`, `ci95` and `count` by the pair's name. Pairs that fewer than three clips have are
+        left out.
+    """
+    found = {}
+    for name, (first, second) in pairs.items():
+        x, y = column(clips, first), column(clips, second)
+        both = ~np.isnan(x) & ~np.isnan(y)
+        x, y = x[both], y[both]
+        if len(x) < MIN_CLIPS_OF_CORRELATION:
+            continue
+        interval = interval_of_pearson(x, y, num_samples=num_samples, seed=seed)
+        found[name] = {"value": pearson(x, y), "ci95": interval, "count": len(x)}
+    return found
+
+
+def ejection_fraction_pairs(models: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Which ejection fractions to correlate: each model's with the recorded and the teacher's.
+
+    Returns:
+        Pairs of metrics by names such as `ef_area/student_vs_recorded`.
+    """
+    models = list(models)
+    pairs = {}
+    for kind in ("ef_area", "ef_disks"):
+        for model in models:
+            pairs[f"{kind}/{model}_vs_recorded"] = (f"{kind}/{model}", "ef/recorded")
+            if "teacher" in models and model != "teacher":
+                pairs[f"{kind}/{model}_vs_teacher"] = (f"{kind}/{model}", f"{kind}/teacher")
+    return pairs
+
+
+def mean_entry(
+    values: Float64[np.ndarray, "n"], *, num_samples: int, seed: int = 0
+) -> dict[str, Any]:
+    """`value`, `ci95` and `count` of the mean of what is not nan; value nan if nothing is."""
+    values = values[~np.isnan(values)]
+    interval = interval_of_mean(values, num_samples=num_samples, seed=seed)
+    value = float(values.mean()) if len(values) else math.nan
+    return {"value": value, "ci95": interval, "count": len(values)}
+
+
+def ratio_entry(
+    part: Float64[np.ndarray, "n"],
+    whole: Float64[np.ndarray, "n"],
+    *,
+    num_samples: int,
+    percentiles: tuple[float, float] = CI95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`value`, `interval` and `count` of sum(part) / sum(whole), over clips that have both."""
+    known = ~np.isnan(part) & ~np.isnan(whole)
+    part, whole = part[known], whole[known]
+    interval = interval_of_ratio(
+        part, whole, num_samples=num_samples, seed=seed, percentiles=percentiles
+    )
+    value = float(part.sum() / whole.sum()) if whole.sum() > 0 else math.nan
+    return {"value": value, "interval": interval, "percentiles": percentiles, "count": len(part)}

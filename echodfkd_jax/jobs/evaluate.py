@@ -1,0 +1,294 @@
+"""Stage `evaluate`: judges a run's student on clips that it never saw.
+
+Reads `config.json` and a checkpoint of `config.workdir`, and a split of the run's data set or the
+folder `config.eval.clips_dir`; writes `evaluation/<name>/` (`metrics.json`, `frames.csv`,
+`predictions/`) and TensorBoard events. The model and the data set are those of the saved
+configuration; how they are evaluated is in `config.eval`.
+"""
+
+import functools
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import tqdm
+
+from echodfkd_jax.distillation import checkpoints, loop, run_config
+from echodfkd_jax.distillation.models import build_model
+from echodfkd_jax.distillation.settings import TrainSettings
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.evaluation import (
+    clip_metrics,
+    files,
+    protocols,
+    provenance,
+    ranking,
+    summary,
+    table,
+)
+from echodfkd_jax.evaluation import settings as eval_settings
+from echodfkd_jax.evaluation.settings import EvalSettings
+from echodfkd_jax.jobs.evaluation_data import Clips, open_data
+from echodfkd_jax.reporting.overlays import clip_strip
+from echodfkd_jax.reporting.writers import Writer
+from echodfkd_jax.student.inference import predict_clips
+from echodfkd_jax.teachers.base import weights_fingerprint
+from echodfkd_jax.types import Clip, SoftMask
+
+# Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
+DEFINITIONS = 1
+# What ranks the clips for the report, the first that the clips have.
+RANKED_BY = ("dice/student_vs_teacher", "dice/student_vs_reference")
+# Folder of the evaluations that a watching job makes, by step.
+WATCHED = "checkpoints"
+
+_Predict = Callable[[Sequence[Clip]], list[SoftMask]]
+
+
+def run(config: ml_collections.ConfigDict) -> None:
+    """Evaluates one checkpoint, or with `config.eval.watch` each as it is saved.
+
+    Raises:
+        UserError: there is no run, checkpoint or data to evaluate, or a setting does not fit.
+    """
+    settings = eval_settings.from_section(config.eval.to_dict())
+    if settings.watch:
+        _watch(config, settings)
+        return
+    metrics = _evaluate(config, settings, settings.checkpoint)
+    directory = files.folder(config.workdir, metrics["name"])
+    for line in table.lines(metrics):
+        print(line)
+    print(f"  {metrics['num_clips']} clips; intervals are 95 %, by bootstrap over clips")
+    print(f"  metrics: {directory / files.METRICS_FILE}")
+
+
+def _evaluate(
+    config: ml_collections.ConfigDict,
+    settings: EvalSettings,
+    which: str | int,
+    subfolder: str = "",
+) -> dict[str, Any]:
+    """Evaluates one checkpoint unless that is done, and returns the content of metrics.json."""
+    workdir = pathlib.Path(config.workdir)
+    saved = run_config.load(workdir)
+    variables, progress = checkpoints.restore_variables(workdir, which)
+    data = open_data(settings, config, saved)
+    student = weights_fingerprint("student", variables)
+    inputs = {
+        "definitions": DEFINITIONS,
+        "student": student,
+        "step": progress["step"],
+        "data": data.identity,
+        "bootstrap_samples": settings.bootstrap_samples,
+        "seed": settings.seed,
+        "shown_clips": config.report.num_clips,
+    }
+    directory = files.folder(workdir, data.name) / subfolder
+    done = files.read_metrics(directory)
+    if done.get("inputs") == inputs:
+        print(f"already evaluated: step {progress['step']} on {data.name}; nothing to do")
+        return done
+    print(f"evaluating step {progress['step']} on {data.name} ({data.about['directory']})")
+    model = build_model(**saved.model)
+    clips, masks_of = data.open()
+
+    def predict(batch: Sequence[Clip]) -> list[SoftMask]:
+        if len({clip.frames.shape for clip in batch}) == 1 and len(batch) == settings.batch_size:
+            frames = np.stack([clip.frames for clip in batch])
+            return list(predict_clips(model, variables, frames))
+        # Other sizes of batches would each be compiled; one by one is compiled once.
+        return [predict_clips(model, variables, clip.frames[None])[0] for clip in batch]
+
+    scored = _Scored(clips, predict, masks_of, settings.batch_size)
+    metrics = {
+        "name": data.name,
+        "checkpoint_step": progress["step"],
+        "checkpoint": str(which),
+        "data": data.about,
+        "num_weights": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+        "models": {"student": student} | data.models,
+        "ranked_by": scored.ranked_by,
+        "commit": provenance.commit(),
+        "environment": provenance.environment(),
+        **scored.summarise(settings),
+        "inputs": inputs,
+    }
+    files.write_frames(directory, scored.curves, [*metrics["models"], "reference"])
+    files.write_shown(directory, scored.shown(config.report.num_clips))
+    files.write_metrics(directory, metrics)  # Last: it is what says that the rest is complete.
+    _write_events(workdir, directory, metrics)
+    return files.read_metrics(directory)
+
+
+class _Scored:
+    """All clips of an evaluation, scored one after the other; no clip is kept in memory."""
+
+    def __init__(
+        self,
+        clips: Clips,
+        predict: _Predict,
+        masks_of: Callable[[Clip], dict[str, SoftMask]],
+        batch_size: int,
+    ) -> None:
+        self._clips, self._predict, self._masks_of = clips, predict, masks_of
+        self.names: list[str] = []
+        self.about: list[dict[str, Any]] = []
+        self.numbers: list[dict[str, float]] = []
+        self.protocol_numbers: list[dict[str, float]] = []
+        self.curves: list[tuple[str, Mapping[str, Any]]] = []
+        with tqdm.tqdm(total=len(clips), desc="evaluating", unit="clip") as bar:
+            for batch in _batches(clips, batch_size):
+                for clip, mask in zip(batch, predict(batch)):
+                    self._score(clip, {"student": mask} | masks_of(clip))
+                    bar.update()
+
+    @functools.cached_property
+    def ranked_by(self) -> str:
+        """The metric by which clips are best or worst."""
+        for metric in RANKED_BY:
+            if not np.isnan(summary.column(self.numbers, metric)).all():
+                return metric
+        return RANKED_BY[0]
+
+    def summarise(self, settings: EvalSettings) -> dict[str, Any]:
+        """Numbers per clip and over all clips, as metrics.json has them."""
+        bootstrap = {"num_samples": settings.bootstrap_samples, "seed": settings.seed}
+        models = list(dict.fromkeys(model for _, areas in self.curves for model in areas))
+        models.remove("reference")
+        sources = [about["phase_frames"] for about in self.about]
+        return {
+            "num_clips": len(self.names),
+            "phase_frames": {source: sources.count(source) for source in sorted(set(sources))},
+            **summary.summarise(self.numbers, **bootstrap),
+            "correlation": summary.correlate(
+                self.numbers, summary.ejection_fraction_pairs([*models, "reference"]), **bootstrap
+            ),
+            "protocols": protocols.summarise(
+                self.protocol_numbers, self.numbers, models, **bootstrap
+            ),
+            "per_clip": [
+                {"name": name, **about, **numbers}
+                for name, about, numbers in zip(self.names, self.about, self.numbers)
+            ],
+        }
+
+    def shown(self, count: int) -> Iterator[files.ShownClip]:
+        """The best, median and worst clips; they are read and predicted once more."""
+        scores = summary.column(self.numbers, self.ranked_by)
+        for index, rank in ranking.best_median_worst(scores, count):
+            clip = self._clips[index]
+            masks = {"student": self._predict([clip])[0]} | self._masks_of(clip)
+            yield files.ShownClip(
+                name=clip.name,
+                rank=rank,
+                fps=clip.fps,
+                ed_frame=self.about[index]["ed_frame"],
+                es_frame=self.about[index]["es_frame"],
+                frames=clip.frames,
+                masks=masks,
+                reference_frames=clip.reference_frames,
+                reference_masks=clip.reference_masks,
+            )
+
+    def _score(self, clip: Clip, masks: dict[str, SoftMask]) -> None:
+        frames = clip_metrics.find_phase_frames(clip, masks)
+        self.names.append(clip.name)
+        self.about.append(
+            {
+                "num_frames": len(clip.frames),
+                "fps": clip.fps,
+                "ed_frame": frames.ed,
+                "es_frame": frames.es,
+                "phase_frames": frames.source,
+            }
+        )
+        self.numbers.append(clip_metrics.clip_metrics(clip, masks))
+        self.protocol_numbers.append(protocols.clip_numbers(clip, masks, frames))
+        areas = clip_metrics.area_curves(masks, clip.reference_frames, clip.reference_masks)
+        self.curves.append((clip.name, areas))
+
+
+def _batches(clips: Clips, size: int) -> Iterator[list[Clip]]:
+    """Neighbours of equal shape, at most `size` of them."""
+    batch: list[Clip] = []
+    for index in range(len(clips)):
+        clip = clips[index]
+        if batch and (len(batch) == size or batch[0].frames.shape != clip.frames.shape):
+            yield batch
+            batch = []
+        batch.append(clip)
+    if batch:
+        yield batch
+
+
+def _write_events(
+    workdir: pathlib.Path, directory: pathlib.Path, metrics: Mapping[str, Any]
+) -> None:
+    """TensorBoard: means, correlations, protocols, strips of the clips that the report shows."""
+    scalars = dict(metrics["mean"])
+    scalars |= {f"correlation/{k}": v["value"] for k, v in metrics["correlation"].items()}
+    for protocol, entries in metrics["protocols"].items():
+        scalars |= {f"{protocol}/{name}": entry["value"] for name, entry in entries.items()}
+    strips = {
+        f"{clip.rank}/{number}": clip_strip(clip.frames, clip.masks)
+        for number, clip in enumerate(files.read_shown(directory))
+    }
+    writer = Writer(workdir / "tensorboard" / f"evaluation_{metrics['name']}")
+    try:
+        writer.write_scalars(metrics["checkpoint_step"], scalars)
+        writer.write_images(metrics["checkpoint_step"], strips)
+    finally:
+        writer.close()
+
+
+def _watch(config: ml_collections.ConfigDict, settings: EvalSettings) -> None:
+    """Evaluates every checkpoint once, in order, until training has ended.
+
+    Each evaluation is kept in `evaluation/<name>/checkpoints/<step>/`; in the end that of
+    `config.eval.checkpoint` becomes `evaluation/<name>/metrics.json`.
+    """
+    workdir = pathlib.Path(config.workdir)
+    print(f"waiting for checkpoints in {checkpoints.directory(workdir)}; ends with the training")
+    scored: set[int] = set()
+    name = ""
+    while True:
+        # Asked before looking for steps, so that the last checkpoint is not missed.
+        ended = _has_ended(workdir)
+        for step in (step for step in checkpoints.all_steps(workdir) if step not in scored):
+            scored.add(step)
+            try:
+                metrics = _evaluate(config, settings, step, f"{WATCHED}/{step}")
+            except UserError:
+                if step in checkpoints.all_steps(workdir):
+                    raise
+                print(f"step {step} was deleted before it could be evaluated")
+                continue
+            name = metrics["name"]
+            value = metrics["mean"].get(metrics["ranked_by"])
+            print(f"step {step}: {metrics['ranked_by']} {value}")
+        if ended:
+            break
+        time.sleep(settings.poll_s)
+    _, progress = checkpoints.restore_variables(workdir, settings.checkpoint)
+    directory = files.folder(workdir, name)
+    source = directory / WATCHED / str(progress["step"])
+    shutil.copytree(source, directory, dirs_exist_ok=True)
+    print(f"training has ended; {len(scored)} checkpoints were evaluated")
+    print(f"  metrics of step {progress['step']}: {directory / files.METRICS_FILE}")
+
+
+def _has_ended(workdir: pathlib.Path) -> bool:
+    if not checkpoints.all_steps(workdir) or not run_config.path(workdir).is_file():
+        return False
+    train = TrainSettings(**run_config.load(workdir).train)
+    try:
+        _, progress = checkpoints.restore_variables(workdir, "latest")
+    except UserError:  # Deleted between the two looks.
+        return False
+    return loop.finished(checkpoints.Progress(**progress), train) is not None

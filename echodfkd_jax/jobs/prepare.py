@@ -1,0 +1,114 @@
+"""`--stage=prepare`: makes the data set that a configuration asks for, through its tfds builder."""
+
+import contextlib
+import importlib
+import io
+import json
+import pathlib
+import sys
+from typing import Any
+
+import ml_collections
+
+from echodfkd_jax.clips import dataset, recipe
+from echodfkd_jax.errors import UserError
+
+# The tfds packages lie beside the library, as tfds wants them.
+_PACKAGES = pathlib.Path(__file__).resolve().parents[2] / "data"
+
+
+def run(config: ml_collections.ConfigDict) -> pathlib.Path:
+    """Makes the data set unless it is there; prints where it is and what it holds.
+
+    Args:
+        config: `config.dataset` and `config.teacher` are read.
+
+    Returns:
+        The data set's folder.
+
+    Raises:
+        UserError: clips or teacher are missing, or the folder holds a data set of the same name
+            that was made with another teacher, generator version, or from other clips.
+    """
+    fields, teacher = config.dataset.to_dict(), config.teacher.to_dict()
+    name, asked = recipe.resolve(fields, teacher)
+    target = dataset.directory(fields, teacher)
+    clips_dir = None if asked.is_generated else _clips_dir(fields)
+    if dataset.is_prepared(target):
+        _check(target, asked, clips_dir, teacher)
+        print(f"prepare: already done: {_describe(target)}")
+        return target
+    print(f"prepare: making {target}", flush=True)
+    builder = _import("echo_clips_dataset_builder").Builder(
+        data_dir=str(recipe.root(fields.get("data_dir", ""))),
+        config=name if name in recipe.REGISTERED else _builder_config(fields, teacher),
+    )
+    builder.teacher_options = teacher
+    # After the builder's module: tfds takes a second to import.
+    import tensorflow_datasets as tfds
+
+    manual_dir = None if clips_dir is None else str(clips_dir)
+    # tfds speaks of downloads on stdout; nothing is downloaded.
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
+    print(f"prepare: done: {_describe(target)}")
+    return target
+
+
+def _clips_dir(fields: dict[str, Any]) -> pathlib.Path:
+    """The folder of recorded clips."""
+    manual_dir = fields.get("manual_dir", "")
+    if not manual_dir:
+        raise UserError(
+            f"config.dataset.manual_dir is empty; {fields['name']} needs the folder that holds the "
+            "clips, see data/README.md"
+        )
+    path = pathlib.Path(manual_dir).expanduser().absolute()
+    if not path.is_dir():
+        raise UserError(f"config.dataset.manual_dir={manual_dir}: no such folder")
+    return path
+
+
+def _check(
+    target: pathlib.Path,
+    asked: recipe.Recipe,
+    clips_dir: pathlib.Path | None,
+    teacher: dict[str, Any],
+) -> None:
+    """Refuses a data set that another teacher, generator or other clips went into."""
+    labels = _import("labels")
+    options = labels.LazyTeacher.from_options(teacher, clips_dir)
+    expected = {"teacher": options.fingerprint}
+    if asked.is_generated:
+        from echodfkd_jax import synthesis
+
+        expected["generator_version"] = synthesis.VERSION
+    else:
+        expected["source"] = _import("sources").folder_fingerprint(clips_dir)
+    dataset.check_metadata(target, expected)
+
+
+def _builder_config(fields: dict[str, Any], teacher: dict[str, Any]) -> Any:
+    places = ("name", "data_dir", "manual_dir")
+    parameters = {key: value for key, value in fields.items() if key not in places}
+    config_class = _import("builder_config").EchoClipsConfig
+    return config_class(name=fields["name"], parameters=parameters, teacher=teacher)
+
+
+def _import(module: str) -> Any:
+    """A module of the data set's package, imported as tfds imports it."""
+    if str(_PACKAGES) not in sys.path:
+        sys.path.append(str(_PACKAGES))
+    return importlib.import_module(f"echo_clips.{module}")
+
+
+def _describe(target: pathlib.Path) -> str:
+    """One line: clips per split, what became of a folder's clips, and where the report is."""
+    path = target / "prepare_report.json"
+    report = json.loads(path.read_text())
+    numbers = ", ".join(f"{number} {split}" for split, number in report["num_clips"].items())
+    layout = report["layout"]
+    left_out = f", {layout['num_left_out']} left out" if layout else ""
+    return f"{numbers} clips{left_out}; see {path}"

@@ -1,0 +1,1 @@
+"""What a run shows: metric files, TensorBoard, plots, overlays and the report page."""

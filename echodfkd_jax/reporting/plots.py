@@ -1,0 +1,203 @@
+"""Figures as PNG, in a light and a dark style; matplotlib is imported when one is drawn."""
+
+import contextlib
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from echodfkd_jax.reporting.colours import as_hex
+
+DPI = 110
+STYLES = ("light", "dark")
+_INK = {"light": "#24292f", "dark": "#d7dde4"}
+_SOFT_INK = {"light": "#9aa4af", "dark": "#77818c"}
+_PAPER = {"light": "#ffffff", "dark": "#161b22"}
+_GRID = {"light": "#e4e7eb", "dark": "#30363d"}
+
+Lines = Sequence[Mapping[str, Any]]
+
+
+def loss_curves(lines: Lines, style: str = "light") -> bytes:
+    """Training loss over steps with the validation loss, and the validation Dice beside them.
+
+    Args:
+        lines: of metrics.jsonl; those without a tag are passed over for it.
+        style: "light" or "dark".
+
+    Returns:
+        PNG.
+    """
+    with _figure(style, (8.4, 3.0), columns=2) as (figure, axes):
+        loss_axis, dice_axis = axes
+        curves = (
+            (loss_axis, "train/loss", "training", _SOFT_INK[style]),
+            (loss_axis, "validation/loss", "validation", as_hex("student")),
+            (dice_axis, "validation/dice", "validation", as_hex("student")),
+        )
+        for axis, tag, label, colour in curves:
+            points = [(line["step"], line[tag]) for line in lines if line.get(tag) is not None]
+            if points:
+                marker = "o" if len(points) < 60 and tag != "train/loss" else ""
+                axis.plot(*zip(*points), color=colour, label=label, marker=marker, ms=3)
+        losses = [line[t] for line in lines for t in ("train/loss", "validation/loss") if t in line]
+        if losses and min(losses) > 0:
+            loss_axis.set_yscale("log")
+        loss_axis.set(title="Loss (binary cross-entropy)", xlabel="step")
+        dice_axis.set(title="Dice on validation windows", xlabel="step")
+        if losses:
+            loss_axis.legend()
+        return _png(figure)
+
+
+def area_curves(
+    areas: Mapping[str, Float[np.ndarray, "t"]],
+    ed_frame: int,
+    es_frame: int,
+    *,
+    fps: float = math.nan,
+    style: str = "light",
+) -> bytes:
+    """Area of the left ventricle over time, with ED and ES marked.
+
+    Args:
+        areas: pixels per frame, by model; nan where a frame has no mask (drawn as points).
+        ed_frame: end-diastole.
+        es_frame: end-systole.
+        fps: for an axis in seconds; nan: frames.
+        style: "light" or "dark".
+
+    Returns:
+        PNG.
+    """
+    in_seconds = math.isfinite(fps) and fps > 0
+    unit = 1 / fps if in_seconds else 1.0
+    with _figure(style, (5.6, 2.4)) as (figure, (axis,)):
+        for model, area in areas.items():
+            known = np.flatnonzero(~np.isnan(area))
+            if len(known) == 0:
+                continue
+            # The reference lies below the others and is wider, so that both can be seen.
+            below = model == "reference"
+            sparse = len(known) < len(area)
+            axis.plot(
+                known * unit,
+                area[known],
+                label=model,
+                color=as_hex(model),
+                linewidth=3.5 if below else 1.6,
+                alpha=0.6 if below else 1.0,
+                linestyle="none" if sparse else "-",
+                marker="o" if sparse else "",
+                zorder={"reference": 1, "student": 3}.get(model, 2),
+            )
+        for frame, name in ((ed_frame, "ED"), (es_frame, "ES")):
+            axis.axvline(frame * unit, color=_INK[style], linewidth=0.9, linestyle=":")
+            axis.annotate(
+                name,
+                (frame * unit, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(2, -10),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        axis.set(ylabel="area, pixels", xlabel="time, s" if in_seconds else "frame")
+        axis.set_ylim(bottom=0)
+        axis.legend(loc="lower right", ncols=len(areas))
+        return _png(figure)
+
+
+def ejection_fractions(
+    recorded: Float[np.ndarray, "n"],
+    estimates: Mapping[str, Float[np.ndarray, "n"]],
+    *,
+    label: str = "recorded",
+    style: str = "light",
+) -> bytes:
+    """Estimated against recorded ejection fraction, one point per clip, percent.
+
+    Args:
+        recorded: x; clips with nan are left out.
+        estimates: y, by model.
+        label: what x is.
+        style: "light" or "dark".
+
+    Returns:
+        PNG.
+    """
+    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+        limits = [0.0, 100.0]
+        for model, values in estimates.items():
+            known = ~np.isnan(recorded) & ~np.isnan(values)
+            axis.scatter(
+                recorded[known], values[known], s=18, alpha=0.75, color=as_hex(model), label=model
+            )
+            if known.any():
+                limits[0] = min(limits[0], float(values[known].min()))
+        axis.plot(limits, limits, color=_INK[style], linewidth=0.8, linestyle=":")
+        axis.set(xlabel=f"EF {label}, %", ylabel="EF estimated, %", xlim=limits, ylim=limits)
+        axis.legend(loc="upper left")
+        return _png(figure)
+
+
+def score_histogram(
+    scores: Mapping[str, Float[np.ndarray, "n"]], label: str, style: str = "light"
+) -> bytes:
+    """How a score from 0 to 1 is spread over the clips, by model.
+
+    Returns:
+        PNG.
+    """
+    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+        known = {model: values[~np.isnan(values)] for model, values in scores.items()}
+        lowest = min((float(v.min()) for v in known.values() if len(v)), default=0.0)
+        bins = np.linspace(min(math.floor(lowest * 10) / 10, 0.9), 1.0, 21)
+        for model, values in known.items():
+            axis.hist(values, bins, alpha=0.55, color=as_hex(model), label=model)
+        axis.set(xlabel=label, ylabel="clips")
+        axis.legend(loc="upper left")
+        return _png(figure)
+
+
+@contextlib.contextmanager
+def _figure(style: str, size: tuple[float, float], columns: int = 1) -> Iterator[tuple[Any, Any]]:
+    """A figure without pyplot, so that no state is shared and no window system is looked for."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ink, paper, grid = _INK[style], _PAPER[style], _GRID[style]
+    look = {
+        "text.color": ink,
+        "axes.edgecolor": grid,
+        "axes.labelcolor": ink,
+        "axes.titlesize": 10,
+        "axes.labelsize": 9,
+        "axes.facecolor": paper,
+        "figure.facecolor": paper,
+        "xtick.color": ink,
+        "ytick.color": ink,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "grid.color": grid,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.fontsize": 8,
+        "legend.frameon": False,
+    }
+    with matplotlib.rc_context(look):
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    # Without the software's version in it, the same numbers give the same bytes.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

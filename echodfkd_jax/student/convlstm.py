@@ -1,0 +1,188 @@
+"""The published student: a ConvLSTM U-Net without skip connections (Petit et al., 2409.07566)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.student.convolution import varying_like
+from echodfkd_jax.student.layers import (
+    BatchNorm,
+    UpConv3x3,
+    average_pool,
+    max_pool_2x2,
+    resize_bilinear,
+    squares_to_pixels,
+    torch_uniform,
+)
+from echodfkd_jax.student.recurrence import State, advance_cell, run_cell
+
+# The state of every ConvLSTM layer, in the order of the layers.
+Carry = tuple[State, ...]
+
+
+class ConvLSTMCell(nn.Module):
+    """One ConvLSTM layer.
+
+    Attributes:
+        features: channels of the hidden state.
+        dtype: type of the products' factors and of the hidden state; the cell state is float32.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def _weights(self, channels: int) -> tuple[Array, Array]:
+        both = channels + self.features
+        init = torch_uniform(9 * both)
+        kernel = self.param("kernel", init, (3, 3, both, 4 * self.features))
+        return kernel.astype(self.dtype), self.param("bias", init, (4 * self.features,))
+
+    def __call__(self, inputs: Float[Array, "t b h w x"]) -> Float[Array, "t b h w y"]:
+        """Runs over all frames from a zero state and gives the hidden states."""
+        return run_cell(inputs.astype(self.dtype), *self._weights(inputs.shape[-1]))
+
+    def advance(self, state: State, inputs: Float[Array, "b h w x"]) -> State:
+        """Runs over one frame."""
+        weights = self._weights(inputs.shape[-1])
+        return advance_cell(state, inputs.astype(self.dtype), *weights)[0]
+
+
+class ConvLSTMUNet(nn.Module):
+    """k blocks of n ConvLSTM layers, then upsampling back to the input's resolution.
+
+    Block i has `filters` * 2^i channels; every ConvLSTM layer is followed by batch normalisation
+    over all frames of the batch, every block but the last by 2x2 max pooling. The decoder repeats
+    nearest upsampling, 3x3 convolution and normalisation; a 1x1 convolution gives one logit. In
+    training mode statistics are the batch's, otherwise the running ones.
+
+    Attributes:
+        blocks: k, resolutions.
+        layers: n, ConvLSTM layers per block.
+        filters: channels of the first block (12 as published).
+        stride: 1 as published; s runs the same weights on means of s x s pixels and enlarges the
+            logits bilinearly, s*s times cheaper.
+        axis_name: mapped axis over which normalisation statistics are shared in training.
+        dtype: type of the products' factors; cell state, statistics and logits stay float32.
+    """
+
+    blocks: int
+    layers: int
+    filters: int = 12
+    stride: int = 1
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        """Declares the layers; the names say block and layer."""
+        widths = [self.filters * 2**block for block in range(self.blocks)]
+        names = [(block, layer) for block in range(self.blocks) for layer in range(self.layers)]
+        norm = {"axis_name": self.axis_name, "dtype": self.dtype}
+        self.cell = {f"{b}_{n}": ConvLSTMCell(widths[b], self.dtype) for b, n in names}
+        self.cell_norm = {f"{b}_{n}": BatchNorm(**norm) for b, n in names}
+        decoder = range(self.blocks - 1)
+        self.decoder = {f"{b}": UpConv3x3(widths[b], self.dtype) for b in decoder}
+        self.decoder_norm = {f"{b}": BatchNorm(**norm) for b in decoder}
+        self.head = nn.Dense(
+            1, kernel_init=torch_uniform(self.filters), bias_init=torch_uniform(self.filters)
+        )
+
+    def __call__(
+        self, video: Float[Array, "b t h w 1"], *, train: bool = False
+    ) -> Float[Array, "b t h w 1"]:
+        """Segments whole clips from a zero state.
+
+        Args:
+            video: pixel values 0..255; the sides must be multiples of stride * 2^(blocks-1).
+            train: normalise with the batch's statistics and update the running ones (collection
+                `batch_stats`, to be passed as mutable).
+
+        Returns:
+            float32 logits of the left ventricle, one per pixel and frame.
+
+        Raises:
+            UserError: the sides cannot be halved often enough.
+        """
+        if not train and not self.is_initializing():
+            carry = self.initial_carry(video.shape[0], video.shape[2], video.shape[3])
+            return self.advance(carry, video)[1]
+        self._check_sides(*video.shape[2:4])
+        frames = video.swapaxes(0, 1)
+        leading = frames.shape[:2]
+        hidden = average_pool(frames.reshape(-1, *frames.shape[2:]), self.stride)
+        for block in range(self.blocks):
+            if block:
+                hidden = max_pool_2x2(hidden)
+            for layer in range(self.layers):
+                name = f"{block}_{layer}"
+                outputs = self.cell[name](hidden.reshape(*leading, *hidden.shape[1:]))
+                merged = outputs.reshape(-1, *outputs.shape[2:])
+                hidden = self.cell_norm[name](merged, train=train)
+        logits = self._decode(hidden, train=train)
+        return logits.reshape(*leading, *logits.shape[1:]).swapaxes(0, 1)
+
+    def initial_carry(self, batch: int, height: int, width: int) -> Carry:
+        """The zero state of every layer, for clips of `height` x `width` pixels.
+
+        Raises:
+            UserError: the sides cannot be halved often enough.
+        """
+        self._check_sides(height, width)
+        carry = []
+        for block in range(self.blocks):
+            shrink = self.stride * 2**block
+            shape = (batch, height // shrink, width // shrink, self.filters * 2**block)
+            state = (jnp.zeros(shape, self.dtype), jnp.zeros(shape, jnp.float32))
+            carry += [state] * self.layers
+        return tuple(carry)
+
+    def advance(
+        self, carry: Carry, video: Float[Array, "b t h w 1"]
+    ) -> tuple[Carry, Float[Array, "b t h w 1"]]:
+        """Segments the next frames of clips whose earlier frames led to `carry`.
+
+        Inference mode only. Frame after frame goes through the whole network in one loop whose
+        body does not depend on the number of frames, so a whole clip, its chunks and its single
+        frames give the same bits.
+        """
+
+        def step(carry: Carry, frame: Array) -> tuple[Carry, Array]:
+            hidden = average_pool(frame, self.stride)
+            states = []
+            for block in range(self.blocks):
+                if block:
+                    hidden = max_pool_2x2(hidden)
+                for layer in range(self.layers):
+                    name = f"{block}_{layer}"
+                    states.append(self.cell[name].advance(carry[len(states)], hidden))
+                    hidden = self.cell_norm[name](states[-1][0], train=False)
+            return tuple(states), self._decode(hidden, train=False)
+
+        carry = jax.tree.map(lambda state: varying_like(state, video), carry)
+        carry, logits = jax.lax.scan(step, carry, video.swapaxes(0, 1))
+        return carry, logits.swapaxes(0, 1)
+
+    def _decode(self, hidden: Array, *, train: bool) -> Array:
+        for block in reversed(range(self.blocks - 1)):
+            squares = self.decoder[f"{block}"](hidden)
+            squares = self.decoder_norm[f"{block}"](squares, train=train)
+            # The head looks at single pixels: rearranging its one channel is cheaper.
+            hidden = squares_to_pixels(squares if block else self._head(squares))
+        logits = hidden if self.blocks > 1 else self._head(hidden)
+        return resize_bilinear(logits, self.stride)
+
+    def _head(self, hidden: Array) -> Array:
+        return self.head(hidden.astype(jnp.float32))
+
+    def _check_sides(self, height: int, width: int) -> None:
+        multiple = self.stride * 2 ** (self.blocks - 1)
+        if height % multiple or width % multiple:
+            raise UserError(
+                f"frames of {height}x{width} pixels do not fit a student with "
+                f"blocks={self.blocks} and stride={self.stride}; use sides that are multiples of "
+                f"{multiple}, fewer blocks or a smaller stride"
+            )

@@ -1,0 +1,242 @@
+"""The heart at end-diastole: random sizes, shapes and echo levels of an apical four-chamber view.
+
+Heart coordinates, in pixels: v runs from the endocardial apex (0) along the long axis to the mitral
+plane (length), u to the right of the axis (lateral wall; the septum is at negative u, as displayed
+by most laboratories). s = v / length. Sides are indexed 0 (septal, left) and 1 (lateral, right).
+Echo levels are in dB; 0 dB is bright myocardium, blood lies around -45 dB.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from echodfkd_jax.synthesis.draws import Draws
+
+# The reference map covers this window of heart coordinates (pixels) with this many cells a side:
+# cells of 0.7 px are finer than the sound beam, so speckle is fully developed.
+MAP_SIZE = 232
+U_MIN, V_MIN, MAP_EXTENT = -82.0, -34.0, 164.0
+
+
+class Anatomy(NamedTuple):
+    """Sizes in pixels, levels in dB; pairs are (septal, lateral)."""
+
+    length: Float[Array, ""]
+    half_width: Float[Array, "2"]
+    widest: Float[Array, "2"]  # s at which the ventricle is widest
+    bluntness: Float[Array, "2"]  # exponent of the apical cap: small is blunt
+    base_ratio: Float[Array, "2"]  # width at the mitral plane over greatest width
+    ripple: Float[Array, "2"]  # irregularity of the endocardium, share of the width
+    ripple_phase: Float[Array, "2"]
+    wall: Float[Array, "2"]  # thickness
+    apex_wall: Float[Array, ""]
+    bend: Float[Array, ""]  # bow of the long axis, pixels
+    base_tilt: Float[Array, ""]  # slope of the mitral plane
+
+
+def sample_anatomy(key: PRNGKeyArray) -> Anatomy:
+    """Draws a ventricle: from small and thick-walled to dilated, straight to strongly bowed."""
+    k = Draws(key)
+    length = k.normal(55.0, 10.0, 27.0, 80.0)
+    aspect = k.normal(0.33, 0.065, 0.19, 0.52)
+    skew = k.normal(0.0, 0.10, -0.25, 0.25)
+    hypertrophy = jnp.exp(k.normal(0.0, 0.28, -0.6, 0.75))
+    return Anatomy(
+        length=length,
+        half_width=length * aspect * jnp.stack([1.0 - skew, 1.0 + skew]),
+        widest=k.normal(0.62, 0.12, 0.36, 0.92, (2,)),
+        bluntness=k.normal(0.50, 0.10, 0.30, 0.80, (2,)),
+        base_ratio=k.normal(0.86, 0.10, 0.58, 1.0, (2,)),
+        ripple=jnp.abs(k.normal(0.0, 0.04, -0.10, 0.10, (2,))),
+        ripple_phase=k.uniform(0.0, 2 * jnp.pi, (2,)),
+        wall=jnp.asarray([5.5, 7.0], jnp.float32)
+        * hypertrophy
+        * jnp.exp(k.normal(0.0, 0.18, -0.5, 0.5, (2,))),
+        apex_wall=k.uniform(2.0, 8.0),
+        bend=k.normal(0.0, 2.0, -5.0, 5.0),
+        base_tilt=k.normal(0.0, 0.10, -0.28, 0.28),
+    )
+
+
+def cavity_profile(
+    anatomy: Anatomy, s: Float[Array, "*n"], side: Float[Array, "*n"]
+) -> Float[Array, "*n"]:
+    """Half-width of the cavity at end-diastole over its greatest, at s (clipped to 0..1).
+
+    Args:
+        anatomy: the ventricle.
+        s: position along the axis, 0 apex, 1 base.
+        side: 0 septal, 1 lateral, per element.
+    """
+
+    def pick(pair: Float[Array, "2"]) -> Float[Array, "*n"]:
+        return pair[0] + (pair[1] - pair[0]) * side
+
+    s = jnp.clip(s, 0.0, 1.0)
+    widest = pick(anatomy.widest)
+    cap = jnp.clip(s / widest, 0.0, 1.0)
+    round_apex = jnp.exp(pick(anatomy.bluntness) * jnp.log(1e-6 + 1.0 - (1.0 - cap) ** 2))
+    below = jnp.clip((s - widest) / (1.0 - widest), 0.0, 1.0)
+    taper = 1.0 - (1.0 - pick(anatomy.base_ratio)) * below**2
+    ripple = pick(anatomy.ripple) * jnp.cos(9.0 * s + pick(anatomy.ripple_phase))
+    return round_apex * taper * (1.0 + ripple)
+
+
+def map_coordinates() -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
+    """(u, v) at the centres of the reference map's cells."""
+    step = MAP_EXTENT / MAP_SIZE
+    line = (jnp.arange(MAP_SIZE, dtype=jnp.float32) + 0.5) * step
+    v, u = jnp.meshgrid(V_MIN + line, U_MIN + line, indexing="ij")
+    return u, v
+
+
+def _edge(distance: Float[Array, "*n"], softness: float = 0.8) -> Float[Array, "*n"]:
+    """1 where distance is positive, 0 where negative, soft over about a pixel."""
+    return jnp.clip(distance / softness + 0.5, 0.0, 1.0)
+
+
+def _put(level: Array, over: Array, weight: Array) -> Array:
+    return level + (over - level) * weight
+
+
+def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
+    """Echo level in dB of everything that moves with the heart, at end-diastole.
+
+    Walls have a dim inner (trabeculated) layer and a bright core: the outline that readers draw
+    lies inside the bright line, most visibly at end-systole. Valve leaflets are not in this map.
+    """
+    k = Draws(key)
+    u, v = map_coordinates()
+    s = v / anatomy.length
+    side = (u > 0).astype(jnp.float32)
+    distance = jnp.abs(u)
+    inside_s = jnp.clip(s, 0.0, 1.0)
+    cavity = cavity_profile(anatomy, s, side)
+    cavity = cavity * (
+        anatomy.half_width[0] + (anatomy.half_width[1] - anatomy.half_width[0]) * side
+    )
+    wall = anatomy.wall[0] + (anatomy.wall[1] - anatomy.wall[0]) * side
+    epi = cavity + wall
+    below = v - anatomy.length - anatomy.base_tilt * u
+    left_epi = anatomy.half_width[0] + anatomy.wall[0]
+
+    # Surroundings: grey tissue, different to the left, right, and behind the atria.
+    blood = k.uniform(-66.0, -40.0)
+    surround = k.normal(-20.0, 8.0, -45.0, -4.0, (3,))
+    level = surround[0] + (surround[1] - surround[0]) * jnp.clip(u / 40.0 + 0.5, 0.0, 1.0)
+    behind = below - k.uniform(25.0, 50.0)
+    level = _put(level, surround[2], _edge(behind, 8.0))
+    level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 7, k.uniform(1.0, 8.0))
+    level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 22, k.uniform(0.0, 4.0))
+
+    # Right ventricle, with its free wall: a wedge along the septum from mid-level to the base.
+    rv_depth = k.uniform(8.0, 32.0)
+    rv_top = k.uniform(0.05, 0.55)
+    along = jnp.clip((inside_s - rv_top) / (1.02 - rv_top), 0.0, 1.0)
+    rv_width = rv_depth * along ** k.uniform(0.4, 0.9)
+    rv_wall = k.uniform(2.0, 6.0)
+    rv_gap = jnp.where(u < 0, distance - epi, -100.0)
+    rv_level = k.normal(-14.0, 6.0, -32.0, 0.0)
+    in_rv_wall = _edge(rv_gap) * _edge(rv_width + rv_wall - rv_gap) * _edge(4.0 - below, 4.0)
+    level = _put(level, rv_level, in_rv_wall * _edge(s - rv_top + 0.05, 0.1))
+    in_rv = _edge(rv_gap) * _edge(rv_width - rv_gap) * _edge(-below) * _edge(s - rv_top, 0.05)
+    level = _put(level, blood + k.uniform(-2.0, 10.0), in_rv)
+
+    # Atria: walls, then cavities, under the two valves.
+    wall_level = k.normal(-14.0, 6.0, -32.0, 0.0)
+    gap = k.uniform(1.0, 4.0)
+    la_half = anatomy.half_width.mean() * k.uniform(0.75, 1.35)
+    la_height = k.uniform(9.0, 26.0)
+    la_u = anatomy.half_width[1] - 0.5 * jnp.sum(anatomy.half_width) + k.uniform(-3.0, 3.0)
+    ra_half = jnp.maximum(rv_depth, 6.0) * k.uniform(0.5, 0.85)
+    ra_height = k.uniform(8.0, 24.0)
+    ra_u = -(left_epi + k.uniform(0.1, 0.7) * rv_depth)
+    la = jnp.hypot((u - la_u) / la_half, (below - gap - la_height) / la_height)
+    ra = jnp.hypot((u - ra_u) / ra_half, (below - gap - ra_height) / ra_height)
+    thickness = k.uniform(2.0, 6.0)
+    shell = jnp.maximum(
+        _edge((1.0 - la) * la_half + thickness, 1.5), _edge((1.0 - ra) * ra_half + thickness, 1.5)
+    )
+    level = _put(level, wall_level, shell * _edge(below, 2.0))
+    atria_blood = blood + k.uniform(-4.0, 8.0)
+    level = _put(level, atria_blood, _edge((1.0 - la) * la_half, 1.5) * _edge(below))
+    level = _put(level, atria_blood, _edge((1.0 - ra) * ra_half, 1.5) * _edge(below))
+    # Blood right under the open valve, where the ellipse has not begun yet.
+    funnel = (
+        _edge(la_half * 0.8 - jnp.abs(u - la_u)) * _edge(la_height * 0.6 - below) * _edge(below)
+    )
+    level = _put(level, atria_blood, funnel)
+
+    # Left-ventricular wall: level by side, varied along it (dropout), dim inside, bright core.
+    side_level = k.normal(-2.0, 4.0, -14.0, 6.0)
+    lateral_level = side_level + k.normal(-5.0, 5.0, -20.0, 5.0)
+    variation = k.uniform(0.5, 6.0)
+    septal_curve = side_level + k.smooth_curve(inside_s, 4, variation)
+    lateral_curve = lateral_level + k.smooth_curve(inside_s, 4, variation)
+    wall_db = septal_curve + (lateral_curve - septal_curve) * side
+    apex_drop = k.uniform(-14.0, 2.0)
+    wall_db = wall_db + apex_drop * jnp.clip(1.0 - inside_s / 0.25, 0.0, 1.0)
+    through = jnp.clip((distance - cavity) / wall, 0.0, 1.0)
+    dim = k.uniform(2.0, 20.0)
+    core = k.uniform(0.15, 0.65)
+    wall_db = wall_db - dim * (1.0 - jnp.clip(through / core, 0.0, 1.0)) ** 1.5
+    outer_fade = k.uniform(0.0, 10.0) * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
+    wall_db = wall_db - outer_fade
+    cap_distance = jnp.hypot(u / jnp.maximum(epi, 1.0), jnp.minimum(v, 0.0) / anatomy.apex_wall)
+    in_wall = jnp.where(
+        v > 0,
+        _edge(epi - distance) * _edge(-below, 2.0),
+        _edge((1.0 - cap_distance) * anatomy.apex_wall),
+    )
+    level = _put(level, wall_db, in_wall)
+    # The lateral epicardium and pericardium: a bright line or grey mass outside the wall.
+    pericardium = k.uniform(-18.0, 6.0)
+    line = jnp.exp(-(((distance - epi - 1.5) / k.uniform(1.2, 5.0)) ** 2)) * side
+    level = jnp.maximum(
+        level, jnp.where(s > 0.15, pericardium + 12.0 * jnp.log(line + 1e-4), -90.0)
+    )
+
+    # Left-ventricular cavity: blood, trabeculae towards the wall, papillary muscles.
+    rim = k.uniform(0.5, 5.0)
+    trabeculae = k.uniform(-26.0, -4.0)
+    grid_noise = k.smooth_field(MAP_SIZE, MAP_SIZE, 40, 5.0)
+    near_wall = jnp.exp(-jnp.maximum(cavity - distance, 0.0) / rim)
+    lumen = jnp.logaddexp(
+        (blood + k.uniform(-3.0, 6.0)) / 8.7,
+        (wall_db + trabeculae + grid_noise + 8.7 * jnp.log(near_wall + 1e-6)) / 8.7,
+    )
+    lumen = 8.7 * lumen
+    for _ in range(2):
+        at_s, at_side = k.uniform(0.3, 0.7), jnp.sign(k.uniform(-0.35, 1.0))
+        at_u = at_side * jnp.mean(anatomy.half_width) * k.uniform(0.45, 0.95)
+        size = k.uniform(1.2, 3.6)
+        stretch = k.uniform(1.5, 3.5)
+        blob = jnp.exp(
+            -(((u - at_u) / size) ** 2) - ((v - at_s * anatomy.length) / (size * stretch)) ** 2
+        )
+        muscle = k.uniform(-40.0, -6.0)
+        lumen = jnp.maximum(lumen, muscle + 10.0 * jnp.log(blob + 1e-4))
+    level = _put(level, lumen, _edge(cavity - distance) * _edge(-below) * _edge(v))
+
+    # Fibrous annulus and crux: bright knots where the mitral plane meets the walls.
+    knot = k.uniform(-12.0, 5.0, (2,))
+    for index, sign in enumerate((-1.0, 1.0)):
+        hinge = anatomy.half_width[index] * anatomy.base_ratio[index] + 0.4 * anatomy.wall[index]
+        spread = k.uniform(1.2, 3.8)
+        d2 = ((u - sign * hinge) / spread) ** 2 + ((below - 1.0) / (1.4 * spread)) ** 2
+        level = jnp.maximum(level, knot[index] - 6.0 * d2)
+    # Interatrial septum, continuing the interventricular one.
+    septum_u = -(anatomy.half_width[0] * anatomy.base_ratio[0] + 0.5 * anatomy.wall[0])
+    septum_d = (u - septum_u) / k.uniform(0.8, 2.8)
+    septum = k.normal(-8.0, 7.0, -30.0, 3.0) - 6.0 * septum_d**2
+    reach = k.uniform(10.0, 45.0)
+    level = jnp.maximum(level, jnp.where((below > 0) & (below < reach), septum, -90.0))
+    return level
+
+
+def reflectivity(key: PRNGKeyArray, level: Float[Array, "n n"]) -> Float[Array, "n n 2"]:
+    """Random point scatterers (real and imaginary part) with the given mean level in dB."""
+    noise = jax.random.normal(key, (*level.shape, 2), jnp.float32)
+    return noise * jnp.exp(level * (jnp.log(10.0) / 20.0))[..., None]

@@ -1,0 +1,118 @@
+"""A student trained before as the teacher of another.
+
+config.teacher = {"name": "student", "weights": "runs/large", "checkpoint": "best"}
+config.teacher = {"name": "student", "weights": "large.safetensors"}
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float32, UInt8
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.safetensors import check_tree, load_variables
+from echodfkd_jax.student.inference import predict_clip
+from echodfkd_jax.teachers.base import weights_fingerprint
+
+# Any size that every model takes would do: the weights do not depend on it.
+_FRAME_SIZE = (112, 112)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudentTeacher:
+    """A trained student's probabilities.
+
+    A recurrent student remembers: the frames of one call are taken as one clip in time order,
+    unlike those of teachers that look at each frame alone.
+
+    Attributes:
+        fingerprint: name and hash of the network's description and weights.
+        model: takes video (b, t, h, w, 1) in 0..255 and gives logits.
+        variables: the model's.
+        name: "student".
+    """
+
+    fingerprint: str
+    model: nn.Module
+    variables: Mapping[str, Any]
+    name: str = "student"
+
+    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
+        """Probabilities 0..1, in steps of 1/255, of one clip's uint8 frames in time order."""
+        mask = predict_clip(self.model, self.variables, np.asarray(frames))
+        return jnp.asarray(mask.astype(np.float32) / 255)
+
+    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
+        """Pure and jit-able: the same for float32 frames (n, h, w), 0..255, not rounded."""
+        logits = self.model.apply(self.variables, frames[None, ..., None], train=False)
+        return jax.nn.sigmoid(logits[0, ..., 0])
+
+
+def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher:
+    """The teacher from a training run, or from a file of exported weights.
+
+    Args:
+        weights: a run's folder (its `workdir`), or a `.safetensors` file whose header describes
+            the network.
+        checkpoint: of a run: "best", "latest" or a step.
+
+    Raises:
+        UserError: `weights` is not given, missing, damaged or of another network.
+    """
+    # Here, because training uses teachers.
+    from echodfkd_jax.distillation.models import build_model
+
+    if not weights:
+        raise UserError(
+            "config.teacher.weights is empty; the student teacher needs the folder of a training "
+            "run or a .safetensors file"
+        )
+    path = pathlib.Path(weights)
+    variables, fields = _read_run(path, checkpoint) if path.is_dir() else _read_file(path)
+    model = build_model(**fields)
+    video = jax.ShapeDtypeStruct((1, 1, *_FRAME_SIZE, 1), jnp.float32)
+    check_tree(path, variables, jax.eval_shape(model.init, jax.random.key(0), video))
+    return from_variables(model, variables)
+
+
+def from_variables(model: nn.Module, variables: Mapping[str, Any]) -> StudentTeacher:
+    """The teacher of a model and its variables in memory."""
+    from echodfkd_jax.distillation.models import describe_model
+
+    # The same weights at another stride are another teacher.
+    description = np.frombuffer(describe_model(model).encode(), np.uint8)
+    fingerprint = weights_fingerprint("student", {**variables, "model": description})
+    return StudentTeacher(fingerprint, model, jax.device_put(variables))
+
+
+def _read_run(path: pathlib.Path, checkpoint: str | int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A run's variables and the fields of its model."""
+    from echodfkd_jax.distillation.checkpoints import restore_variables
+
+    variables, _ = restore_variables(path, checkpoint)
+    config = path / "config.json"
+    try:
+        return variables, json.loads(config.read_text())["model"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{config}: cannot be read ({error!r}); expected the configuration of a training run"
+        ) from error
+
+
+def _read_file(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An exported file's variables and the fields of its model."""
+    variables, metadata = load_variables(path)
+    try:
+        return variables, json.loads(metadata["model"])
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{path}: the header does not describe a network ({error!r}); expected a student "
+            "exported by this project, with metadata `model`"
+        ) from error

@@ -1,0 +1,130 @@
+import math
+
+import pytest
+
+from echodfkd_jax.clips import tables
+from echodfkd_jax.errors import UserError
+
+HEADER = "FileName,EF,ESV,EDV,FrameHeight,FrameWidth,FPS,NumberOfFrames,Split\n"
+
+
+def _file_list(tmp_path, text):
+    path = tmp_path / "FileList.csv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_row_is_read(tmp_path):
+    path = _file_list(tmp_path, HEADER + "0X1,63.1,47.4,128.4,112,112,50,211,TEST\n")
+    assert tables.read_file_list(path) == [
+        tables.ListedClip("0X1", "TEST", 50.0, 63.1, 128.4, 47.4)
+    ]
+
+
+def test_byte_order_mark_crlf_case_extension_and_blank_lines_are_accepted(tmp_path):
+    text = "\ufefffilename,split,fps\r\n\r\n0X1.avi,val,50\r\n,,\r\n"
+    (clip,) = tables.read_file_list(_file_list(tmp_path, text))
+    assert (clip.name, clip.split, clip.fps) == ("0X1", "VAL", 50.0)
+    assert math.isnan(clip.ef_percent)
+
+
+def test_zero_volumes_are_unknown(tmp_path):
+    path = _file_list(tmp_path, HEADER + "sample_000000,10,0,0,1,1,32,1,TRAIN\n")
+    (clip,) = tables.read_file_list(path)
+    assert math.isnan(clip.edv_ml)
+    assert math.isnan(clip.esv_ml)
+    assert clip.ef_percent == 10.0
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("b,1,2,3,4,5,6,7,TRIAN", "Split is 'TRIAN'; expected TRAIN, VAL or TEST"),
+        ("b,1,2,3,4,5,6,7,", "Split is ''; expected a value"),
+        (",1,2,3,4,5,6,7,TEST", "FileName is ''; expected a value"),
+        ("b,x,2,3,4,5,6,7,TEST", "EF is 'x'; expected a percentage, 0 to 100"),
+        ("b,101,2,3,4,5,6,7,TEST", "EF is '101'; expected a percentage, 0 to 100"),
+        ("b,inf,2,3,4,5,6,7,TEST", "EF is 'inf'; expected a percentage, 0 to 100"),
+        ("b,1,-2,3,4,5,6,7,TEST", "ESV is '-2'; expected a volume in ml"),
+        ("b,1,2,3,4,5,0,7,TEST", "FPS is '0'; expected a positive number"),
+        ("a,1,2,3,4,5,6,7,TEST", "FileName is 'a'; expected a name that is not in the list yet"),
+        ("b,1,2,TEST", "4 values; expected 9, one per column"),
+    ],
+)
+def test_wrong_row_names_file_and_line(tmp_path, row, message):
+    path = _file_list(tmp_path, f"{HEADER}a,1,2,3,4,5,6,7,TRAIN\n\n{row}\n")
+    with pytest.raises(UserError) as caught:
+        tables.read_file_list(path)
+    assert str(caught.value) == f"FileList.csv, line 4: {message} ({path})"
+
+
+def test_missing_column_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"line 1: column Split is missing"):
+        tables.read_file_list(_file_list(tmp_path, "FileName,EF\na,1\n"))
+
+
+@pytest.mark.parametrize("text", ["", HEADER])
+def test_table_without_rows_is_refused(tmp_path, text):
+    with pytest.raises(UserError, match=r"FileList\.csv"):
+        tables.read_file_list(_file_list(tmp_path, text))
+
+
+def test_absent_table_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"FileList\.csv: no such file"):
+        tables.read_file_list(tmp_path / "FileList.csv")
+
+
+def test_utf_16_is_refused(tmp_path):
+    path = tmp_path / "FileList.csv"
+    path.write_bytes(HEADER.encode("utf-16"))
+    with pytest.raises(UserError, match="not readable as CSV in UTF-8"):
+        tables.read_file_list(path)
+
+
+def test_tracings_keep_the_order_of_frames_and_rows(tmp_path):
+    path = tmp_path / "VolumeTracings.csv"
+    path.write_text(
+        "FileName,X1,Y1,X2,Y2,Frame\na.avi,1,2,3,4,61\na.avi,5,6,7,8,61\na.avi,0,0,1,1,46\n"
+    )
+    traced = tables.read_volume_tracings(path)
+    assert list(traced["a"]) == [61, 46]
+    assert traced["a"][61].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.avi,1,2,3,,5", "Y2 is ''; expected a number"),
+        ("a.avi,1,2,nan,4,5", "X2 is 'nan'; expected a number"),
+        ("a.avi,1,2,3,4,-1", "Frame is '-1'; expected a frame index from 0"),
+        ("a.avi,1,2,3,4,1.5", "Frame is '1.5'; expected a frame index from 0"),
+    ],
+)
+def test_wrong_tracing_names_file_and_line(tmp_path, row, message):
+    path = tmp_path / "VolumeTracings.csv"
+    path.write_text(f"FileName,X1,Y1,X2,Y2,Frame\n{row}\n")
+    with pytest.raises(UserError) as caught:
+        tables.read_volume_tracings(path)
+    assert str(caught.value) == f"VolumeTracings.csv, line 2: {message} ({path})"
+
+
+def test_sizes(tmp_path):
+    path = tmp_path / "size.csv"
+    path.write_text(
+        "Filename,Frame,Size,HumanLarge,HumanSmall,ComputerSmall\n"
+        "a.avi,0,1200,1,0,0\na.avi,1,800,0,1,1\nb.avi,0,5,0,0,0\n"
+    )
+    signal = tables.read_sizes(path)["a"]
+    assert signal.area_px.tolist() == [1200.0, 800.0]
+    assert signal.human_large.tolist() == [True, False]
+    assert signal.human_small.tolist() == [False, True]
+    assert signal.computer_small.tolist() == [False, True]
+
+
+def test_size_table_with_a_gap_is_refused(tmp_path):
+    path = tmp_path / "size.csv"
+    path.write_text(
+        "Filename,Frame,Size,HumanLarge,HumanSmall,ComputerSmall\na.avi,0,1,0,0,0\na.avi,2,1,0,0,0\n"
+    )
+    with pytest.raises(UserError, match=r"size\.csv, line 3: Frame is '2'; expected 1"):
+        tables.read_sizes(path)

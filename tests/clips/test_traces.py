@@ -1,0 +1,60 @@
+import numpy as np
+
+from echodfkd_jax.clips import traces
+
+# Long axis, then three chords; 2.5 rounds to 2 and 3.5 to 4, as NumPy and the data set do.
+TRACE = np.array(
+    [
+        [7.0, 0.0, 0.0, 7.0],
+        [3.0, 1.0, 5.0, 1.0],
+        [2.5, 3.0, 6.0, 3.0],
+        [3.5, 5.2, 4.0, 4.8],
+    ]
+)
+
+
+def test_polygon_goes_down_one_side_and_up_the_other():
+    x, y = traces.polygon(TRACE)
+    assert x.tolist() == [3.0, 2.5, 3.5, 4.0, 6.0, 5.0]
+    assert y.tolist() == [1.0, 3.0, 5.2, 4.8, 3.0, 1.0]
+
+
+def test_mask_is_the_filled_polygon():
+    filled = traces.mask(TRACE, frame_shape=(8, 8), size_px=8)
+    assert filled.astype(int).tolist() == [
+        [0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 1, 1, 0, 0],
+        [0, 0, 0, 1, 1, 1, 0, 0],
+        [0, 0, 1, 1, 1, 1, 1, 0],
+        [0, 0, 0, 1, 1, 1, 0, 0],
+        [0, 0, 0, 0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0],
+    ]
+
+
+def test_mask_of_a_resized_frame_is_scaled_with_it():
+    twice = (TRACE + 0.5) * 2 - 0.5
+    small = traces.mask(twice, frame_shape=(16, 16), size_px=8)
+    np.testing.assert_array_equal(small, traces.mask(TRACE, frame_shape=(8, 8), size_px=8))
+
+
+def test_what_lies_outside_the_frame_is_cut_off():
+    filled = traces.mask(TRACE + 4, frame_shape=(8, 8), size_px=8)
+    assert filled[5:].astype(int).tolist() == [
+        [0, 0, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 0, 1, 1],
+    ]
+
+
+def test_annotators_are_kept_apart():
+    rows = np.arange(42 * 4, dtype=float).reshape(42, 4)
+    tables, left_over = traces.split_annotators(rows)
+    assert [table[0, 0] for table in tables] == [0.0, 84.0]
+    assert left_over == 0
+
+
+def test_incomplete_table_is_dropped():
+    tables, left_over = traces.split_annotators(np.zeros((30, 4)))
+    assert (len(tables), left_over) == (1, 9)

@@ -1,0 +1,68 @@
+"""A generator and a teacher that are quick and whose every value is known."""
+
+import sys
+import types
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import echodfkd_jax
+from echodfkd_jax import teachers
+
+
+class MadeClip(NamedTuple):
+    frames: jax.Array
+    mask: jax.Array
+    fps: jax.Array
+    ed_frame: jax.Array
+    es_frame: jax.Array
+    ef_percent: jax.Array
+    edv_ml: jax.Array
+    esv_ml: jax.Array
+
+
+def make_clip(key, *, num_frames):
+    """Noise; its mask is where it is bright."""
+    frames = jax.random.randint(key, (num_frames, 112, 112), 0, 256).astype(jnp.uint8)
+    return MadeClip(
+        frames=frames,
+        mask=frames > 200,
+        fps=jnp.float32(50),
+        ed_frame=jnp.int32(1),
+        es_frame=jnp.int32(num_frames - 1),
+        ef_percent=jnp.float32(60),
+        edv_ml=jnp.float32(100),
+        esv_ml=jnp.float32(40),
+    )
+
+
+class CountingTeacher:
+    """Says that brightness is probability, counts clips, and can break off before one of them."""
+
+    name = "unet"
+
+    def __init__(self, fingerprint="unet-aaaaaaaaaaaa", break_before=None):
+        self.fingerprint = fingerprint
+        self.break_before = break_before
+        self.num_clips = 0
+
+    def __call__(self, frames):
+        if self.num_clips == self.break_before:
+            raise KeyboardInterrupt
+        self.num_clips += 1
+        return self.apply_fn(jnp.asarray(np.asarray(frames), jnp.float32))
+
+    def apply_fn(self, frames):
+        return frames / 255
+
+
+def use(monkeypatch, teacher, generator_version="stand-in 1"):
+    """Puts the generator in the place of `synthesis`, and the teacher in that of every teacher."""
+    synthesis = types.ModuleType("echodfkd_jax.synthesis")
+    synthesis.make_clip, synthesis.VERSION = make_clip, generator_version
+    monkeypatch.setitem(sys.modules, "echodfkd_jax.synthesis", synthesis)
+    monkeypatch.setattr(echodfkd_jax, "synthesis", synthesis, raising=False)
+    monkeypatch.setattr(teachers, "load_teacher", lambda **options: teacher)
+    return teacher

@@ -1,0 +1,35 @@
+import pytest
+
+from configs import synthetic
+from echodfkd_jax.distillation.settings import InputSettings, ParallelSettings, TrainSettings
+from echodfkd_jax.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("batch_size", 0, "config.train.batch_size=0: expected 1 or more"),
+        ("num_epochs", -1, "config.train.num_epochs=-1: expected 1 or more"),
+        ("patience", -1, "config.train.patience=-1: expected 0 or more"),
+        ("learning_rate", 0.0, "config.train.learning_rate=0.0: expected a number above 0"),
+        ("learning_rate", float("nan"), "config.train.learning_rate=nan"),
+        ("schedule", "linear", "config.train.schedule='linear': expected 'constant' or 'cosine'"),
+    ],
+)
+def test_impossible_training_values_are_named(field, value, message):
+    fields = dict(synthetic.get_config().train) | {field: value}
+    with pytest.raises(UserError, match=message):
+        TrainSettings(**fields)
+
+
+def test_impossible_input_values_are_named():
+    fields = dict(synthetic.get_config().input)
+    with pytest.raises(UserError, match=r"config.input.source='disk': expected 'dataset' or"):
+        InputSettings(**(fields | {"source": "disk"}))
+    with pytest.raises(UserError, match=r"config.input.window_frames=0: expected 1 or more"):
+        InputSettings(**(fields | {"window_frames": 0}))
+
+
+def test_impossible_mode_is_named():
+    with pytest.raises(UserError, match=r"config.parallel.mode='xmap': expected 'jit' or 'pmap'"):
+        ParallelSettings(mode="xmap")

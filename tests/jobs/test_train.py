@@ -1,0 +1,197 @@
+"""Training through the real command, on tiny clips (see `stand_in_main.py`)."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from echodfkd_jax.distillation.checkpoints import all_steps, restore_variables
+from echodfkd_jax.reporting.writers import read_lines
+
+ROOT = pathlib.Path(__file__).parents[2]
+EPOCHS, STEPS_PER_EPOCH = 5, 3
+
+
+def _command(workdir, *extra: str) -> list[str]:
+    return [
+        sys.executable,
+        "tests/jobs/stand_in_main.py",
+        "--config=configs/synthetic.py:smoke",
+        "--stage=train",
+        f"--config.workdir={workdir}",
+        "--config.train.batch_size=2",
+        f"--config.train.num_epochs={EPOCHS}",
+        "--config.model.stride=2",
+        *extra,
+    ]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("xla")
+    return os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache)}
+
+
+@pytest.fixture(scope="session")
+def train(environment):
+    def run(workdir, *extra: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            _command(workdir, *extra),
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(train, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    done = train(workdir)
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout
+
+
+def _lines(workdir):
+    """`metrics.jsonl` without what depends on the clock."""
+    clock = ("time_s", "train/clips_per_s")
+    lines = read_lines(workdir / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if k not in clock} for line in lines]
+
+
+def _assert_same_run(one, other):
+    variables, info = restore_variables(one, "latest")
+    again, again_info = restore_variables(other, "latest")
+    assert info == again_info
+    assert info["step"] == EPOCHS * STEPS_PER_EPOCH
+    jax.tree.map(np.testing.assert_array_equal, variables, again)
+    assert _lines(one) == _lines(other)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_its_files_and_says_where(uninterrupted):
+    workdir, said = uninterrupted
+    assert json.loads((workdir / "config.json").read_text())["train"]["batch_size"] == 2
+    assert all_steps(workdir)[-1] == EPOCHS * STEPS_PER_EPOCH
+    assert list((workdir / "tensorboard" / "train").glob("events.*"))
+    tags = {tag for line in _lines(workdir) for tag in line}
+    assert {"train/loss", "train/learning_rate", "train/grad_norm"} <= tags
+    assert {"validation/loss", "validation/dice"} <= tags
+    assert "batch 2, 2 per device" in said
+    assert "weights, on 1 cpu device" in said
+    assert str(workdir / "checkpoints") in said
+
+
+@pytest.mark.slow
+def test_a_finished_run_does_nothing(train, uninterrupted):
+    workdir, _ = uninterrupted
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+    done = train(workdir)
+    assert done.returncode == 0
+    assert "already trained: 5 epochs, 15 steps" in done.stdout
+    assert "nothing to do" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in workdir.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_another_configuration_in_the_same_folder_is_refused(train, uninterrupted):
+    workdir, _ = uninterrupted
+    done = train(workdir, "--config.train.learning_rate=0.5")
+    assert done.returncode == 2
+    assert "config.train.learning_rate=0.5" in done.stderr
+    assert "was trained with 0.001" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_more_epochs_continue(train, uninterrupted, tmp_path):
+    workdir, _ = uninterrupted
+    first = train(tmp_path, "--config.train.num_epochs=2")
+    assert "epoch 2/2, step 6" in first.stdout
+    second = train(tmp_path)
+    assert "continuing after step 6 of 15 (epoch 2)" in second.stdout
+    _assert_same_run(workdir, tmp_path)
+
+
+@pytest.mark.slow
+def test_killed_at_random_steps_ends_with_the_same_weights(
+    environment, train, uninterrupted, tmp_path
+):
+    workdir, _ = uninterrupted
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(4):
+        # Some time after a random line of this start: in a step, a validation, or a save.
+        seen = len(read_lines(tmp_path / "metrics.jsonl"))
+        wanted = rng.randint(1, 6)
+        process = subprocess.Popen(
+            _command(tmp_path),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        started = time.monotonic()
+        while process.poll() is None and time.monotonic() - started < 120:
+            lines = len(read_lines(tmp_path / "metrics.jsonl"))
+            seen = min(seen, lines)  # A start drops the lines after its checkpoint.
+            if lines - seen >= wanted:
+                time.sleep(rng.uniform(0, 0.05))
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills >= 1
+    done = train(tmp_path)
+    assert done.returncode == 0, done.stderr
+    _assert_same_run(workdir, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_named_and_the_run_ends_the_same(train, uninterrupted, tmp_path):
+    workdir, _ = uninterrupted
+    train(tmp_path, "--config.train.num_epochs=3")
+    folder = tmp_path / "checkpoints" / "9"
+    largest = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(bytes(data))
+    done = train(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(folder) in done.stderr
+    assert "continuing after step 6" in done.stdout
+    _assert_same_run(workdir, tmp_path)
+
+
+@pytest.mark.slow
+def test_generator_and_pmap(train, tmp_path):
+    done = train(
+        tmp_path,
+        "--config.input.source=generator",
+        "--config.input.target=reference",
+        "--config.parallel.mode=pmap",
+        "--config.train.num_epochs=1",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(pmap)" in done.stdout
+    assert restore_variables(tmp_path)[1]["step"] == 4  # 8 clips in batches of 2
+
+
+@pytest.mark.slow
+def test_a_batch_larger_than_the_data_is_answered_in_one_line(train, tmp_path):
+    done = train(tmp_path, "--config.train.batch_size=200")
+    assert done.returncode == 2
+    assert "config.train.batch_size=200 is more than the 6 training clips" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
