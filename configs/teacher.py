@@ -36,7 +36,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.dataset.num_validation = 64
     config.train.update(
         batch_size=32,
-        num_epochs=12,
+        num_epochs=8,
         steps_per_epoch=100,
         learning_rate=2e-3,
         schedule="cosine",

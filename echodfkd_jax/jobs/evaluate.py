@@ -7,6 +7,7 @@ configuration; how they are evaluated is in `config.eval`.
 """
 
 import functools
+import math
 import pathlib
 import shutil
 import time
@@ -235,6 +236,7 @@ def _write_events(
     scalars |= {f"correlation/{k}": v["value"] for k, v in metrics["correlation"].items()}
     for protocol, entries in metrics["protocols"].items():
         scalars |= {f"{protocol}/{name}": entry["value"] for name, entry in entries.items()}
+    scalars = {tag: value for tag, value in scalars.items() if math.isfinite(value)}
     strips = {
         f"{clip.rank}/{number}": clip_strip(clip.frames, clip.masks)
         for number, clip in enumerate(files.read_shown(directory))

@@ -20,8 +20,8 @@ from echodfkd_jax.student.layers import (
 )
 from echodfkd_jax.student.recurrence import State, advance_cell, run_cell
 
-# The state of every ConvLSTM layer, in the order of the layers.
-Carry = tuple[State, ...]
+# Hidden and cell state (b, h, w, channels) of every ConvLSTM layer; sizes differ between layers.
+Carry = tuple[tuple[Float[Array, "_ _ _ _"], Float[Array, "_ _ _ _"]], ...]
 
 
 class ConvLSTMCell(nn.Module):
@@ -40,7 +40,8 @@ class ConvLSTMCell(nn.Module):
         both = channels + self.features
         init = torch_uniform(9 * both)
         kernel = self.param("kernel", init, (3, 3, both, 4 * self.features))
-        return kernel.astype(self.dtype), self.param("bias", init, (4 * self.features,))
+        bias = self.param("bias", init, (4 * self.features,))
+        return jnp.asarray(kernel, self.dtype), jnp.asarray(bias, jnp.float32)
 
     def __call__(self, inputs: Float[Array, "t b h w x"]) -> Float[Array, "t b h w y"]:
         """Runs over all frames from a zero state and gives the hidden states."""

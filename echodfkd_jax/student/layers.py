@@ -45,7 +45,7 @@ class Conv3x3(nn.Module):
         init = torch_uniform(9 * channels)
         kernel = self.param("kernel", init, (3, 3, channels, self.features))
         bias = self.param("bias", init, (self.features,))
-        outputs = convolve_3x3(inputs.astype(self.dtype), kernel.astype(self.dtype))
+        outputs = convolve_3x3(inputs.astype(self.dtype), jnp.asarray(kernel, self.dtype))
         return outputs + bias.astype(self.dtype)
 
 
@@ -82,7 +82,7 @@ class UpConv3x3(nn.Module):
         return outputs.reshape(n, height, 4 * width, self.features) + bias.astype(self.dtype)
 
 
-def squares_to_pixels(squares: Float[Array, "n h w*4 c"]) -> Float[Array, "n h*2 w*2 c"]:
+def squares_to_pixels(squares: Float[Array, "n h v c"]) -> Float[Array, "n 2*h v//2 c"]:
     """Puts the four pixels of each square, listed along the row, into two rows of two."""
     n, height, four_width, channels = squares.shape
     split = squares.reshape(n, height, four_width // 4, 2, 2, channels).swapaxes(2, 3)

@@ -52,9 +52,9 @@ def advance_cell(
 
 def run_cell(
     inputs: Float[Array, "t b h w x"],
-    kernel: Float[Array, "3 3 x+y 4*y"],
-    bias: Float[Array, "4*y"],
-) -> Float[Array, "t b h w y"]:
+    kernel: Float[Array, "3 3 both gates"],
+    bias: Float[Array, "gates"],
+) -> Float[Array, "t b h w gates//4"]:
     """All frames from a zero state; see `advance_cell`. Returns the hidden states."""
     return _run(inputs, varying_like(kernel, inputs), varying_like(bias, inputs))
 

@@ -54,7 +54,7 @@ def sample_anatomy(key: PRNGKeyArray) -> Anatomy:
         wall=jnp.asarray([5.5, 7.0], jnp.float32)
         * hypertrophy
         * jnp.exp(k.normal(0.0, 0.18, -0.5, 0.5, (2,))),
-        apex_wall=k.uniform(2.0, 8.0),
+        apex_wall=k.uniform(3.0, 11.0),
         bend=k.normal(0.0, 2.0, -5.0, 5.0),
         base_tilt=k.normal(0.0, 0.10, -0.28, 0.28),
     )
@@ -171,16 +171,16 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
 
     # Left-ventricular wall: level by side, varied along it (dropout), dim inside, bright core.
     side_level = k.normal(-2.0, 4.0, -14.0, 6.0)
-    lateral_level = side_level + k.normal(-5.0, 5.0, -20.0, 5.0)
+    lateral_level = side_level + k.normal(-8.0, 6.0, -26.0, 4.0)
     variation = k.uniform(0.5, 6.0)
     septal_curve = side_level + k.smooth_curve(inside_s, 4, variation)
     lateral_curve = lateral_level + k.smooth_curve(inside_s, 4, variation)
     wall_db = septal_curve + (lateral_curve - septal_curve) * side
-    apex_drop = k.uniform(-14.0, 2.0)
+    apex_drop = k.uniform(-20.0, 0.0)
     wall_db = wall_db + apex_drop * jnp.clip(1.0 - inside_s / 0.25, 0.0, 1.0)
     through = jnp.clip((distance - cavity) / wall, 0.0, 1.0)
-    dim = k.uniform(2.0, 20.0)
-    core = k.uniform(0.15, 0.65)
+    dim = k.uniform(3.0, 24.0)
+    core = k.uniform(0.2, 0.85)
     wall_db = wall_db - dim * (1.0 - jnp.clip(through / core, 0.0, 1.0)) ** 1.5
     outer_fade = k.uniform(0.0, 10.0) * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
     wall_db = wall_db - outer_fade

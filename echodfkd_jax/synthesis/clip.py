@@ -42,7 +42,7 @@ def _pose(key: PRNGKeyArray, sector: acquisition.Sector) -> motion.Pose:
     """The apex near the probe, the axis pointing down, tilted a little to either side."""
     k = Draws(key)
     return motion.Pose(
-        apex_x=sector.x + k.normal(-3.0, 5.5, -20.0, 16.0),
+        apex_x=sector.x + k.normal(-3.0, 4.5, -18.0, 12.0),
         apex_y=jnp.maximum(sector.y + sector.near, 0.0) + k.uniform(3.0, 17.0),
         tilt=k.normal(0.14, 0.16, -0.35, 0.60),
     )

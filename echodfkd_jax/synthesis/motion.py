@@ -25,6 +25,8 @@ class Motion(NamedTuple):
         fps: frames per second.
         contraction: 0 at end-diastole, 1 at full end-systole.
         opening: mitral and tricuspid opening, 0 closed to 1 wide open.
+        obliteration: the endocardial apex's way towards the base at full contraction (the apical
+            wall thickens), share of the length.
         shortening: the base's way towards the apex at full contraction, share of the length.
         narrowing: (septal, lateral) inward way of the walls at full contraction, share of width.
         apical_excess: (septal, lateral) by how much the apex narrows more (or less) than the base.
@@ -36,6 +38,7 @@ class Motion(NamedTuple):
     fps: Float[Array, ""]
     contraction: Float[Array, "*t"]
     opening: Float[Array, "*t"]
+    obliteration: Float[Array, ""]
     shortening: Float[Array, ""]
     narrowing: Float[Array, "2"]
     apical_excess: Float[Array, "2"]
@@ -54,7 +57,7 @@ def _beats(
 ) -> tuple[Float[Array, ""], Float[Array, "t"], Float[Array, "t"], Float[Array, "t"]]:
     """Frame rate, position in the beat (0..1), the beat's strength, and its length in seconds."""
     k = Draws(key)
-    fps = jnp.where(k.chance(0.5), 50.0, jnp.exp(k.uniform(jnp.log(20.0), jnp.log(80.0))))
+    fps = jnp.where(k.chance(0.5), 50.0, jnp.exp(k.uniform(3.0, 4.38)))
     # One whole beat has to fit: a clip without a systole has no end-systole to find.
     longest_s = jnp.clip(0.9 * num_frames / fps, 0.4, 1.5)
     period_s = jnp.minimum(jnp.clip(k.normal(0.9, 0.22, 0.4, 1.5), 0.4, 1.5), longest_s)
@@ -102,6 +105,8 @@ def sample_motion(key: PRNGKeyArray, num_frames: int) -> Motion:
     share = k.normal(0.26, 0.08, 0.08, 0.42)
     left = jnp.log(1.0 - ejection)
     shortening = 1.0 - jnp.exp(share * left)
+    # Part of the shortening happens at the apex, whose inner layer fills the cavity in systole.
+    apical_part = k.uniform(0.0, 0.55)
     narrowing = 1.0 - jnp.exp(0.5 * (1.0 - share) * left)
     imbalance = k.normal(0.0, 0.22, -0.6, 0.6)
     time = jnp.arange(num_frames) / (3.0 * fps)
@@ -112,7 +117,8 @@ def sample_motion(key: PRNGKeyArray, num_frames: int) -> Motion:
         fps=fps,
         contraction=contraction,
         opening=opening,
-        shortening=shortening,
+        obliteration=shortening * apical_part,
+        shortening=shortening * (1.0 - 0.6 * apical_part),
         narrowing=jnp.clip(narrowing * jnp.stack([1.0 + imbalance, 1.0 - imbalance]), 0.0, 0.75),
         apical_excess=k.normal(0.05, 0.25, -0.7, 0.5, (2,)),
         thickening=ejection * k.uniform(0.4, 1.3),
@@ -156,9 +162,20 @@ def heart_coordinates(
     return u - anatomy.bend * 4.0 * bow * (1.0 - bow), v
 
 
-def current_length(anatomy: Anatomy, motion: Motion) -> Float[Array, ""]:
-    """Length of the cavity in this frame, pixels."""
+def base_position(anatomy: Anatomy, motion: Motion) -> Float[Array, ""]:
+    """V of the mitral plane in this frame, pixels."""
     return anatomy.length * (1.0 - motion.shortening * motion.contraction)
+
+
+def apex_position(anatomy: Anatomy, motion: Motion) -> Float[Array, ""]:
+    """V of the endocardial apex in this frame, pixels; 0 at end-diastole."""
+    return anatomy.length * motion.obliteration * motion.contraction
+
+
+def axis_position(anatomy: Anatomy, motion: Motion, v: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """s: 0 at this frame's endocardial apex, 1 at its mitral plane."""
+    apex = apex_position(anatomy, motion)
+    return (v - apex) / (base_position(anatomy, motion) - apex)
 
 
 def half_widths(
@@ -183,21 +200,22 @@ def cavity_mask(
     The reader's convention: trabeculae and papillary muscles are inside, the base is the straight
     line between the hinges of the mitral valve.
     """
-    length = current_length(anatomy, motion)
     side = (u > 0).astype(jnp.float32)
-    now, _ = half_widths(anatomy, motion, v / length, side)
-    return (jnp.abs(u) < now) & (v > 0) & (v - anatomy.base_tilt * u < length)
+    s = axis_position(anatomy, motion, v)
+    now, _ = half_widths(anatomy, motion, s, side)
+    above_base = v - anatomy.base_tilt * u < base_position(anatomy, motion)
+    return (jnp.abs(u) < now) & (s > 0) & above_base
 
 
 def to_reference(
     anatomy: Anatomy, motion: Motion, u: Float[Array, "*n"], v: Float[Array, "*n"]
 ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
     """Heart coordinates of this frame to those the same piece of tissue has at end-diastole."""
-    length = current_length(anatomy, motion)
-    plane = anatomy.base_tilt * u
-    below = v - plane - length
+    base, apex = base_position(anatomy, motion), apex_position(anatomy, motion)
+    below = v - anatomy.base_tilt * u - base
     side = (u > 0).astype(jnp.float32)
-    now, rest = half_widths(anatomy, motion, v / length, side)
+    s = axis_position(anatomy, motion, v)
+    now, rest = half_widths(anatomy, motion, s, side)
     wall = anatomy.wall[0] + (anatomy.wall[1] - anatomy.wall[0]) * side
     thick = wall * (1.0 + motion.thickening * motion.contraction)
     distance = jnp.abs(u)
@@ -212,10 +230,17 @@ def to_reference(
             distance + (rest + wall - now - thick) * fade,
         ),
     )
-    stretched = v * anatomy.length / length
+    # The apical wall between its fixed outer side and the descending endocardium is stretched.
+    cap = (v - apex) * anatomy.apex_wall / (anatomy.apex_wall + apex)
     pulled = jnp.clip(1.0 - below / _REACH_PX, 0.0, 1.0)
     v0 = jnp.where(
-        v < 0, v, jnp.where(below < 0, stretched, v + (anatomy.length - length) * pulled)
+        v < -anatomy.apex_wall,
+        v,
+        jnp.where(
+            s < 0,
+            cap,
+            jnp.where(below < 0, s * anatomy.length, v + (anatomy.length - base) * pulled),
+        ),
     )
     return jnp.sign(u) * u0, v0
 
@@ -223,7 +248,7 @@ def to_reference(
 def volume(anatomy: Anatomy, motion: Motion) -> Float[Array, ""]:
     """Volume of the cavity in this frame in cubic pixels, by stacked disks on the drawn outline."""
     s = (jnp.arange(64, dtype=jnp.float32) + 0.5) / 64
-    length = current_length(anatomy, motion)
+    length = base_position(anatomy, motion) - apex_position(anatomy, motion)
     left, _ = half_widths(anatomy, motion, s, jnp.zeros_like(s))
     right, _ = half_widths(anatomy, motion, s, jnp.ones_like(s))
     return jnp.mean((left + right) ** 2) * (jnp.pi / 4.0) * length

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from echodfkd_jax.synthesis.anatomy import Anatomy
 from echodfkd_jax.synthesis.draws import Draws
-from echodfkd_jax.synthesis.motion import Motion, current_length, half_widths
+from echodfkd_jax.synthesis.motion import Motion, base_position, half_widths
 
 
 class Valves(NamedTuple):
@@ -19,6 +19,8 @@ class Valves(NamedTuple):
         thickness: pixels.
         tent: angle of the closed leaflet towards the ventricle (negative: bows into the atrium).
         swing: angle gained at full opening, radians.
+        fading: dB that an open leaflet loses: seen along its length it reflects little.
+        tip: dB by which the free edge outshines the body.
         rv_offset: tricuspid annulus: half-width and displacement towards the apex, pixels.
     """
 
@@ -27,6 +29,8 @@ class Valves(NamedTuple):
     thickness: Float[Array, "4"]
     tent: Float[Array, "4"]
     swing: Float[Array, "4"]
+    fading: Float[Array, "4"]
+    tip: Float[Array, "4"]
     rv_offset: Float[Array, "2"]
 
 
@@ -42,6 +46,8 @@ def sample_valves(key: PRNGKeyArray) -> Valves:
         thickness=k.uniform(0.5, 1.5, (4,)),
         tent=k.normal(0.06, 0.16, -0.25, 0.5, (4,)),
         swing=k.uniform(0.6, 1.35, (4,)),
+        fading=k.uniform(0.0, 28.0, (4,)),
+        tip=k.uniform(0.0, 14.0, (4,)),
         rv_offset=jnp.stack([k.uniform(5.0, 14.0), k.uniform(-1.0, 5.0)]),
     )
 
@@ -54,14 +60,14 @@ def leaflet_level(
     v: Float[Array, "*n"],
 ) -> Float[Array, "*n"]:
     """Echo level in dB of the leaflets in one frame, very low away from them."""
-    length = current_length(anatomy, motion)
+    base = base_position(anatomy, motion)
     ends, _ = half_widths(
         anatomy, motion, jnp.ones(2, jnp.float32), jnp.asarray([0.0, 1.0], jnp.float32)
     )
     rv_half, rv_up = valves.rv_offset[0], valves.rv_offset[1]
     crux = -ends[0] - anatomy.wall[0]
     hinge_u = jnp.stack([-ends[0], ends[1], crux, crux - 2.0 * rv_half])
-    hinge_v = length + anatomy.base_tilt * hinge_u - jnp.asarray([0, 0, 1, 1], jnp.float32) * rv_up
+    hinge_v = base + anatomy.base_tilt * hinge_u - jnp.asarray([0, 0, 1, 1], jnp.float32) * rv_up
     inward = jnp.asarray([1.0, -1.0, -1.0, 1.0], jnp.float32)
     half = jnp.stack([*([0.5 * (ends[0] + ends[1])] * 2), rv_half, rv_half])
     total = jnp.full_like(u, -120.0)
@@ -76,5 +82,6 @@ def leaflet_level(
         off_u = du - position * reach * along_u
         off_v = dv - position * reach * along_v - belly
         d2 = (off_u**2 + off_v**2) / valves.thickness[i] ** 2
-        total = jnp.maximum(total, valves.level[i] - 3.0 * d2)
+        body = valves.level[i] - valves.fading[i] * motion.opening * (1.0 - position**3)
+        total = jnp.maximum(total, body + valves.tip[i] * (position**6 - 1.0) - 3.0 * d2)
     return jnp.maximum(total, -120.0)

@@ -11,6 +11,7 @@ OTHER = np.array([0.2, 0.4, 0.7, 0.8, 0.1, 0.9])
 
 def test_same_seed_same_interval():
     one = bootstrap.interval_of_mean(VALUES, num_samples=200, seed=3)
+    bootstrap._resamples.cache_clear()
     assert one == bootstrap.interval_of_mean(VALUES.copy(), num_samples=200, seed=3)
     assert one != bootstrap.interval_of_mean(VALUES, num_samples=200, seed=4)
 

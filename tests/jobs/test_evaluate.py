@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from echodfkd_jax.clips.masks import read_masks
 from echodfkd_jax.errors import UserError
@@ -104,6 +105,17 @@ def test_areas_of_all_frames_are_written(on_split, config):
         "area_teacher_px",
         "area_reference_px",
     }
+
+
+def test_numbers_are_shown_in_tensorboard_where_there_are_any(on_split, config):
+    loader = EventAccumulator(str(pathlib.Path(config.workdir) / "tensorboard" / "evaluation_test"))
+    loader.Reload()
+    (event,) = loader.Scalars("dice/student_vs_teacher")
+    assert event.step == 3
+    assert event.value == pytest.approx(on_split["mean"]["dice/student_vs_teacher"])
+    tags = loader.Tags()
+    assert "correlation/ef_area/student_vs_recorded" not in tags["scalars"]
+    assert len(tags["images"]) == 3
 
 
 def test_the_same_again_is_not_done_again(on_split, config, capsys):

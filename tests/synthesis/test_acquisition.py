@@ -1,0 +1,66 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from echodfkd_jax.synthesis import acquisition
+
+
+def sector(**fields):
+    values = {"x": 56.0, "y": 4.0, "left": -0.7, "right": 0.7, "near": 2.0, "far": 100.0} | fields
+    return acquisition.Sector(**{name: jnp.asarray(value) for name, value in values.items()})
+
+
+def test_nothing_is_shown_outside_the_sector():
+    conversion = acquisition.scan_conversion(sector())
+    image = np.asarray(
+        acquisition.to_image(conversion, jnp.ones((acquisition.DEPTHS, acquisition.BEAMS)))
+    )
+    assert image[50, 56] == 1.0  # straight below the probe
+    assert image[2, 56] == 0.0  # above it
+    assert image[20, 2] == image[20, 110] == 0.0  # beside the fan
+    assert image[111, 56] == 0.0  # deeper than the last sample
+
+
+def test_scan_conversion_puts_a_beam_where_it_points():
+    grid = jnp.zeros((acquisition.DEPTHS, acquisition.BEAMS)).at[:, 0].set(1.0)
+    image = np.asarray(acquisition.to_image(acquisition.scan_conversion(sector()), grid))
+    rows, columns = np.nonzero(image > 0.5)
+    angles = np.arctan2(columns - 56.0, rows - 4.0)
+    np.testing.assert_allclose(angles, -0.7, atol=0.05)
+
+
+def test_speckle_of_a_point_is_wider_deep_than_near():
+    scanner = acquisition.sample_scanner(jax.random.key(0), sector())
+    conversion = acquisition.scan_conversion(sector())
+
+    def width(depth):
+        grid = jnp.zeros((acquisition.DEPTHS, acquisition.BEAMS, 2))
+        grid = grid.at[depth, acquisition.BEAMS // 2, 0].set(1.0)
+        spread = acquisition.beamform(scanner, grid)[..., 0]
+        image = np.asarray(acquisition.to_image(conversion, spread))
+        return (image.max(0) > 0.3 * image.max()).sum()
+
+    assert width(110) > width(30)
+
+
+def test_lossless_compression_changes_nothing():
+    image = jax.random.uniform(jax.random.key(0), (112, 112)) * 255
+    out = acquisition.compress(image, jnp.asarray(0.0))
+    np.testing.assert_allclose(out, image, atol=0.05)
+
+
+def test_strong_compression_flattens_blocks_of_eight():
+    image = jax.random.uniform(jax.random.key(0), (112, 112)) * 20 + 100
+    out = np.asarray(acquisition.compress(image, jnp.asarray(60.0)))
+    block = out[8:16, 16:24]
+    assert block.std() < 0.2 * np.asarray(image)[8:16, 16:24].std()
+
+
+def test_brighter_echoes_are_shown_brighter():
+    scanner = acquisition.sample_scanner(jax.random.key(1), sector())
+    weak, strong = (
+        jnp.full((acquisition.DEPTHS, acquisition.BEAMS, 2), 10 ** (level / 20))
+        for level in (-25.0, -10.0)
+    )
+    dark, bright = acquisition.display(scanner, weak), acquisition.display(scanner, strong)
+    assert float(bright.mean()) > float(dark.mean())

@@ -1,0 +1,134 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from echodfkd_jax.distillation.models import build_model, describe_model
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.safetensors import load_variables, save_variables
+from echodfkd_jax.teachers import load_teacher
+from echodfkd_jax.teachers.base import Teacher
+from echodfkd_jax.teachers.unet import UNet, standardise
+
+FIELDS = {"name": "unet", "channels": [2, 4], "stride": 2}
+
+
+def frames(num_frames, seed=0):
+    shape = (num_frames, 8, 12)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    model = build_model(**FIELDS)
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))
+    path = tmp_path / "unet.safetensors"
+    save_variables(path, variables, {"model": describe_model(model)})
+    return path
+
+
+def test_default_has_about_half_a_million_weights():
+    shapes = jax.eval_shape(UNet().init, jax.random.key(0), jnp.zeros((1, 1, 8, 8, 1)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == 488_417
+
+
+def test_standardised_frame_has_mean_0_and_deviation_1():
+    frame = jnp.array([[0.0, 255.0], [0.0, 255.0]])[None, :, :, None]
+    np.testing.assert_allclose(standardise(frame)[0, :, :, 0], [[-1, 1], [-1, 1]], rtol=1e-6)
+
+
+def test_blank_frame_stays_finite():
+    np.testing.assert_array_equal(standardise(jnp.full((1, 2, 2, 1), 9.0)), 0)
+
+
+def test_gain_and_brightness_of_a_frame_do_not_matter():
+    model = UNet((2, 4))
+    video = jax.random.uniform(jax.random.key(0), (1, 2, 8, 8, 1)) * 100
+    variables = jax.jit(model.init)(jax.random.key(1), video)
+    logits = jax.jit(model.apply)(variables, video)
+    np.testing.assert_allclose(jax.jit(model.apply)(variables, 2 * video + 30), logits, atol=1e-4)
+
+
+def test_each_frame_is_segmented_by_itself():
+    model = UNet((2, 4))
+    video = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 1)) * 255
+    variables = jax.jit(model.init)(jax.random.key(1), video)
+    logits = jax.jit(model.apply)(variables, video)
+    alone = jax.jit(model.apply)(variables, video[1:, 2:])
+    assert logits.shape == video.shape
+    np.testing.assert_allclose(logits[1:, 2:], alone, atol=1e-5)
+
+
+def test_training_mode_updates_the_running_statistics_of_every_layer():
+    model = UNet((2, 4))
+    video = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 1)) * 255
+    variables = jax.jit(model.init)(jax.random.key(1), video)
+    _, updates = jax.jit(functools.partial(model.apply, train=True, mutable=["batch_stats"]))(
+        variables, video
+    )
+    old, new = variables["batch_stats"], updates["batch_stats"]
+    assert old.keys() == new.keys()
+    assert all(np.all(old[name]["var"] != new[name]["var"]) for name in old)
+
+
+def test_frames_that_cannot_be_halved_are_an_error():
+    with pytest.raises(UserError, match=r"6x8 pixels .* 2 levels and stride=2; .* multiples of 4"):
+        UNet((2, 4), stride=2).init(jax.random.key(0), jnp.zeros((1, 1, 6, 8, 1)))
+
+
+@pytest.mark.parametrize("num_frames", [0, 1, 33])
+def test_teacher_gives_the_models_probabilities_for_any_number_of_frames(weights, num_frames):
+    teacher = load_teacher("unet", weights=weights)
+    clip = frames(num_frames)
+    got = teacher(clip)
+    assert got.shape == clip.shape
+    video = jnp.asarray(clip, jnp.float32)[None, ..., None]
+    wanted = jax.nn.sigmoid(jax.jit(build_model(**FIELDS).apply)(load_variables(weights)[0], video))
+    np.testing.assert_allclose(got, wanted[0, ..., 0], atol=1e-5)
+
+
+def test_pure_form_gives_the_same_inside_another_jitted_function(weights):
+    teacher = load_teacher("unet", weights=weights)
+    clip = frames(3)
+    inside = jax.jit(lambda frames: teacher.apply_fn(frames) * 1)(jnp.asarray(clip, jnp.float32))
+    np.testing.assert_allclose(inside, teacher(clip), atol=1e-6)
+
+
+def test_teacher_is_a_teacher_and_its_fingerprint_follows_the_weights(weights):
+    teacher = load_teacher("unet", weights=weights)
+    assert isinstance(teacher, Teacher)
+    variables, metadata = load_variables(weights)
+    assert load_teacher("unet", weights=weights).fingerprint == teacher.fingerprint
+    variables["params"]["head"]["bias"] = variables["params"]["head"]["bias"] + 1
+    save_variables(weights, variables, metadata)
+    changed = load_teacher("unet", weights=weights).fingerprint
+    assert changed != teacher.fingerprint
+    assert changed.startswith("unet-") and len(changed) == len("unet-") + 12
+
+
+def test_missing_weights_say_how_to_train_them(tmp_path):
+    with pytest.raises(UserError, match=r"absent.safetensors.*main.py --config=configs/teacher.py"):
+        load_teacher("unet", weights=tmp_path / "absent.safetensors")
+
+
+def test_weights_of_another_model_are_an_error(weights):
+    variables, _ = load_variables(weights)
+    save_variables(weights, variables, {"model": '{"name": "convlstm", "blocks": 1}'})
+    with pytest.raises(UserError, match=r"unet.safetensors: the header does not describe a U-Net"):
+        load_teacher("unet", weights=weights)
+
+
+def test_weights_that_do_not_fit_the_header_are_an_error(weights):
+    variables, _ = load_variables(weights)
+    save_variables(weights, variables, {"model": '{"name": "unet", "channels": [2, 6]}'})
+    with pytest.raises(
+        UserError, match=r"down_1_0_norm/mean is float32 \(4,\), expected .* \(6,\)"
+    ):
+        load_teacher("unet", weights=weights)
+
+
+def test_unknown_teacher_is_an_error():
+    with pytest.raises(UserError, match=r"config.teacher.name='vgg' is unknown; use one of"):
+        load_teacher("vgg")
