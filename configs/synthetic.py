@@ -12,7 +12,11 @@ The published recipe (Petit et al., arXiv 2409.07566): Adam 1e-3, batches of 32 
 consecutive frames, at most 350 epochs, stop after 10 epochs without a better validation loss.
 """
 
+import dataclasses
+
 import ml_collections
+
+from echodfkd_jax.echoclip.prompts import Prompts
 
 MODES = ("", "smoke", "paper")
 
@@ -36,7 +40,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.dataset = ml_collections.ConfigDict()
     config.dataset.name = "synthetic"
     config.dataset.data_dir = ""  # empty: tfds' own default, ~/tensorflow_datasets
-    config.dataset.num_train = 300
+    config.dataset.num_train = 240
     config.dataset.num_validation = 40
     config.dataset.num_test = 60
     config.dataset.num_frames = 64
@@ -51,6 +55,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model.blocks = 3  # k of the paper, 1 to 4
     config.model.layers = 1  # n of the paper, 1 to 4
     config.model.filters = 12
+    config.model.normalise = True  # False as published
+    config.model.skips = True  # False as published
     config.model.stride = 2  # 2: half the resolution each way, a quarter of the work
 
     config.input = ml_collections.ConfigDict()
@@ -61,13 +67,13 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.input.cache_gib = 4.0  # decoded clips kept in memory, at most
 
     config.train = ml_collections.ConfigDict()
-    config.train.batch_size = 8  # over all devices
-    config.train.num_epochs = 8
+    config.train.batch_size = 4  # over all devices
+    config.train.num_epochs = 9
     config.train.steps_per_epoch = 0  # 0: one pass over the training clips
-    config.train.learning_rate = 1e-3
-    config.train.schedule = "constant"  # or "cosine": down to 0 at the last step
-    config.train.warmup_steps = 0
-    config.train.clip_norm = 0.0  # 0: off
+    config.train.learning_rate = 3e-3
+    config.train.schedule = "cosine"  # down to 0 at the last step; or "constant"
+    config.train.warmup_steps = 20
+    config.train.clip_norm = 1.0  # 0: off
     config.train.patience = 10  # epochs without a better validation loss; 0: never stop early
     config.train.keep_checkpoints = 2  # the latest ones, besides the best
     config.train.log_every_steps = 10
@@ -86,8 +92,44 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.eval.watch = False  # True: score every checkpoint until training has ended
     config.eval.poll_s = 5.0
 
+    # An image-text model that scores masks and phases without human labels.
+    config.judge = ml_collections.ConfigDict()
+    config.judge.name = ""  # empty: none; "echoclip", "open_clip", or "my_module:MyClass"
+    config.judge.weights = ""  # a local file; empty: the Hugging Face hub, after logging in
+    config.judge.dtype = "float32"
+    config.judge.batch_size = 16
+    config.judge.cache_dir = ""  # of the clips' embeddings; empty: <workdir>/judge_cache
+    config.judge.erasure_step_frames = 1  # erasure scores look at every so many frames
+    prompts = dataclasses.asdict(Prompts())  # the published sentences
+    del prompts["ejection_fraction_percent"]
+    config.judge.prompts = ml_collections.ConfigDict(prompts)
+
     config.report = ml_collections.ConfigDict()
     config.report.num_clips = 3  # best, median and worst clips shown, of each
+
+    # --stage=sweep: sizes of the student, blocks and layers as one number each.
+    config.sweep = ml_collections.ConfigDict()
+    config.sweep.sizes = tuple(
+        f"{blocks}{layers}" for blocks in range(1, 5) for layers in range(1, 5)
+    )
+
+    # --stage=import_student and --stage=export_student.
+    config.exchange = ml_collections.ConfigDict()
+    config.exchange.file = ""  # .ckpt, .pt or .safetensors
+    config.exchange.layout = "pytorch"  # of an export; or "flax": .safetensors for this project
+
+    # Clips that somebody brings; see docs/predict.md.
+    config.predict = ml_collections.ConfigDict()
+    config.predict.inputs = ""  # a clip, a folder or a glob
+    config.predict.output = ""  # empty: <workdir>/predictions
+    config.predict.weights = ""  # a .safetensors file; empty: the run's student, or the shipped one
+    config.predict.checkpoint = "best"  # of the run
+    config.predict.crop = "square"  # the largest one around the middle; or "full", squeezed
+    config.predict.fps = 0.0  # 0: what the file says
+    config.predict.stream = False  # True: frames from standard input
+
+    config.export = ml_collections.ConfigDict()
+    config.export.output = ""  # empty: <workdir>/export
 
     if arg == "smoke":
         _shrink(config)
@@ -102,7 +144,7 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     config.dataset.update(num_train=8, num_validation=4, num_test=4, num_frames=32)
     config.model.update(blocks=2, stride=4)
     config.input.window_frames = 8
-    config.train.update(batch_size=4, num_epochs=2, log_every_steps=1, image_every_epochs=1)
+    config.train.update(batch_size=4, num_epochs=2, warmup_steps=1, log_every_steps=1, image_every_epochs=1)
     config.eval.bootstrap_samples = 100
     config.report.num_clips = 1
 
@@ -112,7 +154,8 @@ def _enlarge(config: ml_collections.ConfigDict) -> None:
     # EchoNet-Synthetic: the splits of EchoNet-Dynamic, 192 frames a clip.
     config.dataset.name = "synthetic_paper"
     config.dataset.update(num_train=7465, num_validation=1288, num_test=1277, num_frames=192)
-    config.model.update(blocks=3, layers=3, stride=1)
+    config.model.update(blocks=3, layers=3, stride=1, normalise=False, skips=False)
     config.input.update(num_threads=16, cache_gib=48.0)
     config.train.update(batch_size=32, num_epochs=350, patience=10, log_every_steps=50)
+    config.train.update(learning_rate=1e-3, schedule="constant", warmup_steps=0, clip_norm=0.0)
     config.eval.bootstrap_samples = 10_000

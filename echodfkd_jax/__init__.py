@@ -1,0 +1,1 @@
+"""Data-free knowledge distillation for cardiac ultrasound segmentation, in JAX."""

@@ -20,7 +20,7 @@ from echodfkd_jax.errors import UserError
 
 # In the order in which "all" runs them; each is a module of `echodfkd_jax/jobs/`.
 ALL_STAGES = ("prepare", "train", "evaluate", "report")
-STAGES = (*ALL_STAGES, "all")
+STAGES = (*ALL_STAGES, "predict", "export", "sweep", "import_student", "export_student", "all")
 
 _HELP = f"""\
 usage: python main.py --config=FILE.py[:MODE] [--stage=STAGE] [--config.SECTION.FIELD=VALUE ...]

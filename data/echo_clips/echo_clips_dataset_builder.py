@@ -50,7 +50,7 @@ class Builder(tfds.core.ShardBasedBuilder):
 
     def __init__(self, *, file_format: str | None = "array_record", **kwargs: Any) -> None:
         super().__init__(file_format=file_format, **kwargs)
-        self._bar: tqdm.tqdm | None = None
+        self._bar: _Bar | None = None
 
     @tfds.core.utils.classproperty
     @classmethod
@@ -77,6 +77,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         with _only_one(self.labels_dir):
             if self.is_prepared():  # By the process that held the lock a moment ago.
                 return
+            _choose_runner(kwargs.get("download_config"))
             for left_over in self.data_path.parent.glob(f"incomplete.*_{recipes.VERSION}"):
                 shutil.rmtree(left_over)
             try:
@@ -130,7 +131,7 @@ class Builder(tfds.core.ShardBasedBuilder):
                 raise UserError(f"{folder}: no usable clip for the split {split}; {clips.summary}")
         self._write_report(lengths, identities, clips.report)
         total = sum(lengths.values())
-        self._bar = tqdm.tqdm(total=total, desc="labelling", unit="clip", smoothing=0.1)
+        self._bar = _Bar(total)
         return {
             split: [
                 labels.LabelledShard(part, teacher, cache, self._bar.update)
@@ -155,6 +156,41 @@ class Builder(tfds.core.ShardBasedBuilder):
         }
         path = pathlib.Path(self.data_dir) / REPORT_NAME
         path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+class _Bar:
+    """A progress bar; its copies in other worker processes show nothing."""
+
+    def __init__(self, total: int) -> None:
+        self._shown: tqdm.tqdm | None = tqdm.tqdm(
+            total=total, desc="labelling", unit="clip", smoothing=0.1
+        )
+
+    def update(self) -> None:
+        """One clip more."""
+        if self._shown is not None:
+            self._shown.update()
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        if self._shown is not None:
+            self._shown.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_shown": None}
+
+
+def _choose_runner(download: tfds.download.DownloadConfig | None) -> None:
+    """Beam's options mean that Beam is wanted: tfds makes shards one by one without a runner.
+
+    `tfds build --beam_pipeline_options=...` sets the options and no runner (tfds 4.9.10).
+    """
+    if download is None or download.beam_options is None or download.beam_runner is not None:
+        return
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    asked = download.beam_options.view_as(StandardOptions).runner
+    download.beam_runner = asked or "DirectRunner"
 
 
 @contextlib.contextmanager

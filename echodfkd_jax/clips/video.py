@@ -122,7 +122,7 @@ def _decode_container(path: pathlib.Path) -> Video:
             if not container.streams.video:
                 raise UserError(f"{path}: no video in this file")
             stream = container.streams.video[0]
-            _check_size(path, 1, stream.height, stream.width)
+            check_size(path, 1, stream.height, stream.width)
             greys = list(_grey_frames(path, container, stream))
             fps = float(stream.average_rate) if stream.average_rate else math.nan
             declared = stream.frames
@@ -145,7 +145,7 @@ def _grey_frames(
                 return
             shape = (frame.height, frame.width)
             count += 1
-            _check_size(path, count, *shape)
+            check_size(path, count, *shape)
             yield cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY)
     except av.error.InvalidDataError:
         return
@@ -164,7 +164,7 @@ def _decode_npz(path: pathlib.Path) -> Video:
                 raise UserError(
                     f"{path}: frames are {dtype}{list(shape)}; expected uint8 (t, h, w)"
                 )
-            _check_size(path, *shape)
+            check_size(path, *shape)
             frames = archive[name].reshape(shape)
             fps = float(archive["fps"]) if "fps" in archive.files else math.nan
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -183,7 +183,7 @@ def _npz_header(path: pathlib.Path, name: str) -> tuple[tuple[int, ...], np.dtyp
     return shape, dtype
 
 
-def _check_size(path: pathlib.Path, num_frames: int, height: int, width: int) -> None:
+def check_size(path: pathlib.Path, num_frames: int, height: int, width: int) -> None:
     """Raises UserError when a clip is larger than the limits."""
     if max(height, width) > MAX_SIDE_PX:
         raise UserError(f"{path}: frames are {width}x{height}; at most {MAX_SIDE_PX} px a side")

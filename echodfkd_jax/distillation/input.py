@@ -89,7 +89,7 @@ class DatasetInput:
         self._settings = settings
         self._batch_size = batch_size
         budget = _Budget(int(settings.cache_gib * 2**30))
-        window = _Window(settings.window_frames)
+        window = _Window(settings.window_frames, settings.subsample)
         self._train = (
             grain.MapDataset.source(_Decoded(clips=train, target=settings.target, budget=budget))
             .seed(seed)
@@ -149,7 +149,7 @@ class GeneratorInput:
         Args:
             make_clip: `make_clip(key, num_frames=...)` with `frames` uint8 (t, h, w) and `mask`
                 bool (t, h, w), to be vmapped.
-            settings: `window_frames` and `target` are used.
+            settings: `window_frames`, `target` and `subsample` are used.
             batch_size: clips per step.
             num_train: clips in what is called one pass.
             num_validation: clips to validate on.
@@ -208,7 +208,9 @@ class GeneratorInput:
             b, t, h, w = frames.shape
             prob = self._teacher(frames.reshape(b * t, h, w).astype(jnp.float32))
             target = jnp.round(255.0 * prob).astype(jnp.uint8).reshape(b, t, h, w)
-        return {"video": frames[..., None], "target": target[..., None]}
+        every = self._settings.subsample
+        video, target = frames[..., ::every, ::every], target[..., ::every, ::every]
+        return {"video": video[..., None], "target": target[..., None]}
 
 
 def _numbered(numbers: np.ndarray, *, stream: int) -> Batch:
@@ -224,20 +226,26 @@ def _pad(batch: Batch, size: int) -> Batch:
 
 
 class _Window:
-    """Cuts `frames` consecutive frames from a random start out of a decoded clip."""
+    """Cuts `frames` consecutive frames from a random start out of a decoded clip.
 
-    def __init__(self, frames: int) -> None:
+    Of each frame every `subsample`-th row and column is kept, as the published code does.
+    """
+
+    def __init__(self, frames: int, subsample: int) -> None:
         self._frames = frames
+        self._subsample = subsample
 
     def __call__(
         self,
         clip: tuple[UInt8[np.ndarray, "t h w"], UInt8[np.ndarray, "t h w"]],
         rng: np.random.Generator,
-    ) -> dict[str, UInt8[np.ndarray, "n h w 1"]]:
+    ) -> dict[str, UInt8[np.ndarray, "n _ _ 1"]]:
         length = len(clip[0])
         start = int(rng.integers(0, max(length - self._frames, 0) + 1))
         take = np.minimum(np.arange(start, start + self._frames), length - 1)
-        return {"video": clip[0][take][..., None], "target": clip[1][take][..., None]}
+        every = self._subsample
+        video, target = (pixels[take, ::every, ::every, None] for pixels in clip)
+        return {"video": video, "target": target}
 
 
 class _Budget:

@@ -23,6 +23,7 @@ class InputSettings:
         window_frames: consecutive frames the network sees at once.
         num_threads: threads that read clips ahead; 0 reads when asked.
         cache_gib: decoded clips kept in memory, in GiB; clips beyond it are read again.
+        subsample: every so many pixels each way are learned from; 1: all. Inference takes all.
     """
 
     source: str
@@ -30,6 +31,7 @@ class InputSettings:
     window_frames: int
     num_threads: int
     cache_gib: float
+    subsample: int = 1
 
     def __post_init__(self) -> None:
         sources = ("dataset", "generator")
@@ -40,6 +42,8 @@ class InputSettings:
         _require(window >= 1, "config.input.window_frames", window, "1 or more")
         _require(self.num_threads >= 0, "config.input.num_threads", self.num_threads, "0 or more")
         _require(self.cache_gib >= 0, "config.input.cache_gib", self.cache_gib, "0 or more")
+        subsample = self.subsample
+        _require(subsample in (1, 2), "config.input.subsample", subsample, "1 or 2")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,8 @@ from echodfkd_jax.evaluation.clip_metrics import TOTALS
 from echodfkd_jax.evaluation.correlation import pearson
 
 ClipNumbers = Mapping[str, float]
+# Metrics that are positions in a clip: a mean over clips says nothing.
+_POSITIONS = ("ed_frame/", "es_frame/")
 
 
 def column(clips: Sequence[ClipNumbers], metric: str) -> Float64[np.ndarray, "n"]:
@@ -35,13 +37,14 @@ def summarise(clips: Sequence[ClipNumbers], *, num_samples: int, seed: int = 0) 
 
     Returns:
         `mean`, `ci95` (percentile bootstrap over clips) and `count` by metric, and `total` for
-        those that are counts. Metrics that no clip has are left out.
+        those that are counts. Metrics that no clip has, and positions, are left
+            out.
     """
     summary: dict[str, dict[str, Any]] = {"mean": {}, "ci95": {}, "count": {}, "total": {}}
     for metric in dict.fromkeys(name for clip in clips for name in clip):
         values = column(clips, metric)
         values = values[~np.isnan(values)]
-        if len(values) == 0:
+        if len(values) == 0 or metric.startswith(_POSITIONS):
             continue
         if metric.startswith(TOTALS):
             summary["total"][metric] = int(values.sum())

@@ -1,4 +1,4 @@
-"""State dicts out of checkpoint files: PyTorch (`.pt`, `.pth`, `.ckpt`) and safetensors.
+"""State dicts from and to checkpoint files: PyTorch (`.pt`, `.pth`, `.ckpt`) and safetensors.
 
 A PyTorch file is a pickle, which can run any code when read. It is read here with
 `weights_only=True` and nothing else: tensors, plain containers and the few inert classes below. A
@@ -47,6 +47,44 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     return _read_torch(path)
+
+
+def write_state_dict(path: str | pathlib.Path, state_dict: Mapping[str, np.ndarray]) -> None:
+    """Writes weights so that `read_state_dict` and PyTorch read them, whole or not at all.
+
+    Args:
+        path: as for `read_state_dict`. In a PyTorch file the weights are under `state_dict`, as
+            PyTorch Lightning has them.
+        state_dict: arrays by key.
+
+    Raises:
+        UserError: an unknown kind of file, or PyTorch is needed and not installed.
+    """
+    path = pathlib.Path(path)
+    if path.suffix not in _EXTENSIONS:
+        raise UserError(
+            f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
+            f"{', '.join(_EXTENSIONS)}"
+        )
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        import safetensors.numpy
+
+        # safetensors writes the memory as it lies, so that no view may be left.
+        arrays = {key: np.asarray(value, order="C") for key, value in state_dict.items()}
+        part.write_bytes(safetensors.numpy.save(arrays))
+    else:
+        try:
+            import torch
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"{path}: writing a PyTorch file needs PyTorch; `pip install torch`, or name a "
+                ".safetensors file"
+            ) from error
+        tensors = {key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()}
+        torch.save({"state_dict": tensors}, part)
+    part.replace(path)
 
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ PyTorch's keys, with k blocks counted from the finest and n layers per block:
 - `output_layer.layer.{weight,bias}`: the head.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,31 @@ _NORM = {
     "running_var": "batch_stats/{}/var",
 }
 _COUNTER = "num_batches_tracked"
+_CELL_BIAS = re.compile(r"conv_lstm_blocks\.(\d+)\.conv_lstm_layers\.(\d+)\.cell\.conv\.bias")
+
+
+def size_of(state_dict: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """The fields `blocks`, `layers` and `filters` of the student that a state dict is of.
+
+    Args:
+        state_dict: arrays by key, with or without the prefix `model.`; only what tells the size is
+            looked at, `from_torch` checks the rest.
+
+    Raises:
+        UserError: it is not of a published student.
+    """
+    cells = {}
+    for key, value in state_dict.items():
+        found = _CELL_BIAS.fullmatch(key.removeprefix(_PREFIX))
+        if found:
+            cells[int(found[1]), int(found[2]) // 2] = np.shape(value)
+    if (0, 0) not in cells:
+        raise UserError(
+            "PyTorch state dict: conv_lstm_blocks.0.conv_lstm_layers.0.cell.conv.bias is missing; "
+            "expected a student of the published code"
+        )
+    blocks, layers = (1 + max(index) for index in zip(*cells))
+    return {"blocks": blocks, "layers": layers, "filters": cells[0, 0][0] // 4}
 
 
 def from_torch(

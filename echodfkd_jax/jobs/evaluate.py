@@ -35,6 +35,7 @@ from echodfkd_jax.evaluation import (
 from echodfkd_jax.evaluation import settings as eval_settings
 from echodfkd_jax.evaluation.settings import EvalSettings
 from echodfkd_jax.jobs.evaluation_data import Clips, open_data
+from echodfkd_jax.jobs.judging import Judging, open_judging
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.reporting.writers import Writer
 from echodfkd_jax.student.inference import predict_clips
@@ -42,7 +43,7 @@ from echodfkd_jax.teachers.base import weights_fingerprint
 from echodfkd_jax.types import Clip, SoftMask
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
-DEFINITIONS = 1
+DEFINITIONS = 2
 # What ranks the clips for the report, the first that the clips have.
 RANKED_BY = ("dice/student_vs_teacher", "dice/student_vs_reference")
 # Folder of the evaluations that a watching job makes, by step.
@@ -51,8 +52,11 @@ WATCHED = "checkpoints"
 _Predict = Callable[[Sequence[Clip]], list[SoftMask]]
 
 
-def run(config: ml_collections.ConfigDict) -> None:
+def run(config: ml_collections.ConfigDict) -> pathlib.Path | None:
     """Evaluates one checkpoint, or with `config.eval.watch` each as it is saved.
+
+    Returns:
+        The evaluation's folder; None after watching.
 
     Raises:
         UserError: there is no run, checkpoint or data to evaluate, or a setting does not fit.
@@ -60,19 +64,22 @@ def run(config: ml_collections.ConfigDict) -> None:
     settings = eval_settings.from_section(config.eval.to_dict())
     if settings.watch:
         _watch(config, settings)
-        return
-    metrics = _evaluate(config, settings, settings.checkpoint)
+        return None
+    judging = _open_judging(config)
+    metrics = _evaluate(config, settings, settings.checkpoint, judging)
     directory = files.folder(config.workdir, metrics["name"])
     for line in table.lines(metrics):
         print(line)
     print(f"  {metrics['num_clips']} clips; intervals are 95 %, by bootstrap over clips")
     print(f"  metrics: {directory / files.METRICS_FILE}")
+    return directory
 
 
 def _evaluate(
     config: ml_collections.ConfigDict,
     settings: EvalSettings,
     which: str | int,
+    judging: Judging | None,
     subfolder: str = "",
 ) -> dict[str, Any]:
     """Evaluates one checkpoint unless that is done, and returns the content of metrics.json."""
@@ -89,6 +96,7 @@ def _evaluate(
         "bootstrap_samples": settings.bootstrap_samples,
         "seed": settings.seed,
         "shown_clips": config.report.num_clips,
+        "judge": judging.identity if judging else None,
     }
     directory = files.folder(workdir, data.name) / subfolder
     done = files.read_metrics(directory)
@@ -106,7 +114,7 @@ def _evaluate(
         # Other sizes of batches would each be compiled; one by one is compiled once.
         return [predict_clips(model, variables, clip.frames[None])[0] for clip in batch]
 
-    scored = _Scored(clips, predict, masks_of, settings.batch_size)
+    scored = _Scored(clips, predict, masks_of, settings.batch_size, judging)
     metrics = {
         "name": data.name,
         "checkpoint_step": progress["step"],
@@ -114,6 +122,7 @@ def _evaluate(
         "data": data.about,
         "num_weights": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
         "models": {"student": student} | data.models,
+        "judge": judging.judge.name if judging else None,
         "ranked_by": scored.ranked_by,
         "commit": provenance.commit(),
         "environment": provenance.environment(),
@@ -136,8 +145,10 @@ class _Scored:
         predict: _Predict,
         masks_of: Callable[[Clip], dict[str, SoftMask]],
         batch_size: int,
+        judging: Judging | None,
     ) -> None:
         self._clips, self._predict, self._masks_of = clips, predict, masks_of
+        self._judging = judging
         self.names: list[str] = []
         self.about: list[dict[str, Any]] = []
         self.numbers: list[dict[str, float]] = []
@@ -163,13 +174,16 @@ class _Scored:
         models = list(dict.fromkeys(model for _, areas in self.curves for model in areas))
         models.remove("reference")
         sources = [about["phase_frames"] for about in self.about]
+        correlation = summary.correlate(
+            self.numbers, summary.ejection_fraction_pairs([*models, "reference"]), **bootstrap
+        )
+        if self._judging:
+            correlation |= self._judging.correlations(self.numbers, models, **bootstrap)
         return {
             "num_clips": len(self.names),
             "phase_frames": {source: sources.count(source) for source in sorted(set(sources))},
             **summary.summarise(self.numbers, **bootstrap),
-            "correlation": summary.correlate(
-                self.numbers, summary.ejection_fraction_pairs([*models, "reference"]), **bootstrap
-            ),
+            "correlation": correlation,
             "protocols": protocols.summarise(
                 self.protocol_numbers, self.numbers, models, **bootstrap
             ),
@@ -209,10 +223,17 @@ class _Scored:
                 "phase_frames": frames.source,
             }
         )
-        self.numbers.append(clip_metrics.clip_metrics(clip, masks))
+        numbers = clip_metrics.clip_metrics(clip, masks)
+        if self._judging:
+            numbers |= self._judging.numbers(clip, masks)
+        self.numbers.append(numbers)
         self.protocol_numbers.append(protocols.clip_numbers(clip, masks, frames))
         areas = clip_metrics.area_curves(masks, clip.reference_frames, clip.reference_masks)
         self.curves.append((clip.name, areas))
+
+
+def _open_judging(config: ml_collections.ConfigDict) -> Judging | None:
+    return open_judging(config.judge.to_dict(), pathlib.Path(config.workdir))
 
 
 def _batches(clips: Clips, size: int) -> Iterator[list[Clip]]:
@@ -257,6 +278,7 @@ def _watch(config: ml_collections.ConfigDict, settings: EvalSettings) -> None:
     """
     workdir = pathlib.Path(config.workdir)
     print(f"waiting for checkpoints in {checkpoints.directory(workdir)}; ends with the training")
+    judging = _open_judging(config)  # Once: loading it and its sentences takes a while.
     scored: set[int] = set()
     name = ""
     while True:
@@ -265,7 +287,7 @@ def _watch(config: ml_collections.ConfigDict, settings: EvalSettings) -> None:
         for step in (step for step in checkpoints.all_steps(workdir) if step not in scored):
             scored.add(step)
             try:
-                metrics = _evaluate(config, settings, step, f"{WATCHED}/{step}")
+                metrics = _evaluate(config, settings, step, judging, f"{WATCHED}/{step}")
             except UserError:
                 if step in checkpoints.all_steps(workdir):
                     raise

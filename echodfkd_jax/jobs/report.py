@@ -21,7 +21,7 @@ from echodfkd_jax.reporting import colours, html, overlays, plots
 from echodfkd_jax.reporting.writers import read_lines
 
 # Changes whenever the same input gives another page.
-VERSION = 1
+VERSION = 2
 # Bars over the frames of end-diastole and end-systole.
 ED_MARK = (255, 255, 255)
 ES_MARK = (150, 150, 150)
@@ -152,7 +152,8 @@ def _evaluation(
         protocols=[
             html.Table(title, note, ["", "value", "clips"], _protocol(metrics, key))
             for key, (title, note) in _PROTOCOLS.items()
-        ],
+        ]
+        + _agreement(metrics),
         details=html.Table(
             "All metrics",
             "As in metrics.json, which also has them per clip.",
@@ -204,6 +205,23 @@ def _protocol(metrics: Mapping[str, Any], key: str) -> list[list[str]]:
         for name, entry in metrics["protocols"][key].items()
         if entry["value"] is not None
     ]
+
+
+def _agreement(metrics: Mapping[str, Any]) -> list[html.Table]:
+    """What the auxiliary judge says; nothing if there was none."""
+    judge = metrics.get("judge")
+    if not judge:
+        return []
+    rows = [
+        row
+        for row in _all_metrics(metrics)
+        if judge in row[0].replace("/", "_").split("_") or row[0].startswith(("erasure", "rank/"))
+    ]
+    note = (
+        "Phases in frames from the judge's; erasure scores rise when the mask covers the ventricle."
+        " rank/: agreement of its verdicts with the tracings over clips."
+    )
+    return [html.Table(f"Agreement with {judge}", note, ["", "mean or r [95 %]", "clips"], rows)]
 
 
 def _all_metrics(metrics: Mapping[str, Any]) -> list[list[str]]:

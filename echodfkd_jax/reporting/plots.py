@@ -55,8 +55,8 @@ def loss_curves(lines: Lines, style: str = "light") -> bytes:
 
 def area_curves(
     areas: Mapping[str, Float[np.ndarray, "t"]],
-    ed_frame: int,
-    es_frame: int,
+    ed_frame: int | Sequence[int],
+    es_frame: int | Sequence[int],
     *,
     fps: float = math.nan,
     style: str = "light",
@@ -65,8 +65,8 @@ def area_curves(
 
     Args:
         areas: pixels per frame, by model; nan where a frame has no mask (drawn as points).
-        ed_frame: end-diastole.
-        es_frame: end-systole.
+        ed_frame: end-diastole, or those of several beats.
+        es_frame: end-systole, or those of several beats.
         fps: for an axis in seconds; nan: frames.
         style: "light" or "dark".
 
@@ -94,7 +94,9 @@ def area_curves(
                 marker="o" if sparse else "",
                 zorder={"reference": 1, "student": 3}.get(model, 2),
             )
-        for frame, name in ((ed_frame, "ED"), (es_frame, "ES")):
+        marks = [(frame, "ED") for frame in np.atleast_1d(ed_frame)]
+        marks += [(frame, "ES") for frame in np.atleast_1d(es_frame)]
+        for frame, name in marks:
             axis.axvline(frame * unit, color=_INK[style], linewidth=0.9, linestyle=":")
             axis.annotate(
                 name,
@@ -159,6 +161,43 @@ def score_histogram(
             axis.hist(values, bins, alpha=0.55, color=as_hex(model), label=model)
         axis.set(xlabel=label, ylabel="clips")
         axis.legend(loc="upper left")
+        return _png(figure)
+
+
+def frontier(
+    points: Mapping[str, Sequence[tuple[float, float, str]]],
+    curves: Mapping[str, tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]],
+    style: str = "light",
+) -> bytes:
+    """ln(1 - Dice) over ln(weights), as the published figure draws it.
+
+    Args:
+        points: ln(weights), ln(1 - Dice) and a label per network, by what they are called together;
+            the first of them are the student's, the others stand for comparison.
+        curves: ln(weights) and ln(1 - Dice), by the name of the points they were fitted to.
+        style: "light" or "dark".
+
+    Returns:
+        PNG.
+    """
+    with _figure(style, (7.2, 4.4)) as (figure, (axis,)):
+        for index, (name, group) in enumerate(points.items()):
+            colour = as_hex("student") if index == 0 else _SOFT_INK[style]
+            x, y = [p[0] for p in group], [p[1] for p in group]
+            axis.scatter(x, y, s=26, color=colour, label=name, zorder=3 - index)
+            for log_weights, log_miss, label in group:
+                axis.annotate(
+                    label,
+                    (log_weights, log_miss),
+                    xytext=(4, 3),
+                    textcoords="offset points",
+                    fontsize=7,
+                    color=_INK[style] if index == 0 else _SOFT_INK[style],
+                )
+            if name in curves:
+                axis.plot(*curves[name], color=colour, linewidth=1.2, zorder=2 - index)
+        axis.set(xlabel="ln(weights)", ylabel="ln(1 - Dice)")
+        axis.legend(loc="upper right")
         return _png(figure)
 
 

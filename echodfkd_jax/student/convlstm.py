@@ -16,6 +16,7 @@ from echodfkd_jax.student.layers import (
     max_pool_2x2,
     resize_bilinear,
     squares_to_pixels,
+    standardise,
     torch_uniform,
 )
 from echodfkd_jax.student.recurrence import State, advance_cell, run_cell
@@ -67,6 +68,10 @@ class ConvLSTMUNet(nn.Module):
         filters: channels of the first block (12 as published).
         stride: 1 as published; s runs the same weights on means of s x s pixels and enlarges the
             logits bilinearly, s*s times cheaper.
+        normalise: False as published; True scales every frame to zero mean and unit deviation
+            first, by itself, so that gain does not matter and training starts faster.
+        skips: False as published; True adds every block's output to the decoder's at the same
+            resolution. It costs no weight.
         axis_name: mapped axis over which normalisation statistics are shared in training.
         dtype: type of the products' factors; cell state, statistics and logits stay float32.
     """
@@ -75,6 +80,8 @@ class ConvLSTMUNet(nn.Module):
     layers: int
     filters: int = 12
     stride: int = 1
+    normalise: bool = False
+    skips: bool = False
     axis_name: str | None = None
     dtype: Any = jnp.float32
 
@@ -114,7 +121,8 @@ class ConvLSTMUNet(nn.Module):
         self._check_sides(*video.shape[2:4])
         frames = video.swapaxes(0, 1)
         leading = frames.shape[:2]
-        hidden = average_pool(frames.reshape(-1, *frames.shape[2:]), self.stride)
+        hidden = self._read(frames.reshape(-1, *frames.shape[2:]))
+        blocks = []
         for block in range(self.blocks):
             if block:
                 hidden = max_pool_2x2(hidden)
@@ -123,7 +131,8 @@ class ConvLSTMUNet(nn.Module):
                 outputs = self.cell[name](hidden.reshape(*leading, *hidden.shape[1:]))
                 merged = outputs.reshape(-1, *outputs.shape[2:])
                 hidden = self.cell_norm[name](merged, train=train)
-        logits = self._decode(hidden, train=train)
+            blocks.append(hidden)
+        logits = self._decode(blocks, train=train)
         return logits.reshape(*leading, *logits.shape[1:]).swapaxes(0, 1)
 
     def initial_carry(self, batch: int, height: int, width: int) -> Carry:
@@ -152,8 +161,8 @@ class ConvLSTMUNet(nn.Module):
         """
 
         def step(carry: Carry, frame: Array) -> tuple[Carry, Array]:
-            hidden = average_pool(frame, self.stride)
-            states = []
+            hidden = self._read(frame)
+            states, blocks = [], []
             for block in range(self.blocks):
                 if block:
                     hidden = max_pool_2x2(hidden)
@@ -161,19 +170,30 @@ class ConvLSTMUNet(nn.Module):
                     name = f"{block}_{layer}"
                     states.append(self.cell[name].advance(carry[len(states)], hidden))
                     hidden = self.cell_norm[name](states[-1][0], train=False)
-            return tuple(states), self._decode(hidden, train=False)
+                blocks.append(hidden)
+            return tuple(states), self._decode(blocks, train=False)
 
         carry = jax.tree.map(lambda state: varying_like(state, video), carry)
         carry, logits = jax.lax.scan(step, carry, video.swapaxes(0, 1))
         return carry, logits.swapaxes(0, 1)
 
-    def _decode(self, hidden: Array, *, train: bool) -> Array:
+    def _read(self, frames: Array) -> Array:
+        frames = average_pool(frames, self.stride)
+        return standardise(frames) if self.normalise else frames
+
+    def _decode(self, blocks: list[Array], *, train: bool) -> Array:
+        """From the blocks' outputs, finest first, to logits at the input's resolution."""
+        hidden = blocks[-1]
         for block in reversed(range(self.blocks - 1)):
             squares = self.decoder[f"{block}"](hidden)
             squares = self.decoder_norm[f"{block}"](squares, train=train)
-            # The head looks at single pixels: rearranging its one channel is cheaper.
-            hidden = squares_to_pixels(squares if block else self._head(squares))
-        logits = hidden if self.blocks > 1 else self._head(hidden)
+            if self.skips:
+                hidden = squares_to_pixels(squares) + blocks[block]
+            else:
+                # The head looks at single pixels: rearranging its one channel is cheaper.
+                hidden = squares_to_pixels(squares if block else self._head(squares))
+        has_head = self.blocks > 1 and not self.skips
+        logits = hidden if has_head else self._head(hidden)
         return resize_bilinear(logits, self.stride)
 
     def _head(self, hidden: Array) -> Array:

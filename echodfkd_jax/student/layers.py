@@ -15,6 +15,8 @@ from echodfkd_jax.student.convolution import convolve_3x3
 # torch.nn.BatchNorm2d's defaults, with which the published weights were trained.
 BATCH_NORM_MOMENTUM = 0.1
 BATCH_NORM_EPSILON = 1e-5
+# Below this spread (of 0..1) a frame is treated as blank, not as noise to be blown up.
+MIN_CONTRAST = 0.02
 
 
 def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
@@ -179,4 +181,13 @@ def resize_bilinear(
         return images
     n, height, width, channels = images.shape
     shape = (n, height * stride, width * stride, channels)
-    return jax.image.resize(images, shape, "bilinear")
+    # Antialiasing does nothing when enlarging, but exporters do not know it.
+    return jax.image.resize(images, shape, "bilinear", antialias=False)
+
+
+def standardise(frames: Float[Array, "n h w 1"]) -> Float[Array, "n h w 1"]:
+    """Scales frames 0..255 to zero mean and unit deviation, each by itself."""
+    scaled = frames / 255
+    centred = scaled - scaled.mean((1, 2, 3), keepdims=True)
+    deviation = jnp.sqrt(jnp.mean(jnp.square(centred), (1, 2, 3), keepdims=True))
+    return centred / jnp.maximum(deviation, MIN_CONTRAST)

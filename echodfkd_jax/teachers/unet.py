@@ -18,6 +18,7 @@ from echodfkd_jax.student.layers import (
     average_pool,
     max_pool_2x2,
     resize_bilinear,
+    standardise,
     torch_uniform,
     upsample_nearest_2x,
 )
@@ -26,8 +27,6 @@ from echodfkd_jax.teachers.base import predict_in_batches, weights_fingerprint
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "unet.safetensors"
 # Frames per compiled call.
 BATCH_FRAMES = 32
-# Below this spread (of 0..1) a frame is treated as blank, not as noise to be blown up.
-MIN_CONTRAST = 0.02
 
 
 class UNet(nn.Module):
@@ -98,14 +97,6 @@ class UNet(nn.Module):
             norm = BatchNorm(self.axis_name, self.dtype, name=f"{name}_{index}_norm")
             hidden = nn.relu(norm(hidden, train=train))
         return hidden
-
-
-def standardise(frames: Float[Array, "n h w 1"]) -> Float[Array, "n h w 1"]:
-    """Scales frames 0..255 to zero mean and unit deviation, each by itself."""
-    scaled = frames / 255
-    centred = scaled - scaled.mean((1, 2, 3), keepdims=True)
-    deviation = jnp.sqrt(jnp.mean(jnp.square(centred), (1, 2, 3), keepdims=True))
-    return centred / jnp.maximum(deviation, MIN_CONTRAST)
 
 
 class UNetTeacher:

@@ -1,10 +1,13 @@
 import pytest
 
-from configs import synthetic, teacher
+from configs import echonet_dynamic, echonet_synthetic, synthetic, teacher
+from echodfkd_jax.clips import recipe
 from echodfkd_jax.distillation.models import build_model
 from echodfkd_jax.distillation.settings import InputSettings, ParallelSettings, TrainSettings
 
+ECHONET = (echonet_dynamic, echonet_synthetic)
 CASES = [(synthetic, mode) for mode in synthetic.MODES] + [(teacher, ""), (teacher, "smoke")]
+CASES += [(module, "") for module in ECHONET]
 
 
 @pytest.mark.parametrize(("module", "mode"), CASES)
@@ -26,6 +29,25 @@ def test_paper_mode_is_the_published_recipe():
     assert (config.dataset.num_train, config.dataset.num_validation) == (7465, 1288)
     assert config.dataset.num_test == 1277
     assert config.model.stride == 1
+
+
+@pytest.mark.parametrize("module", ECHONET)
+def test_echonet_configurations_are_the_published_recipe(module):
+    config = module.get_config()
+    train = config.train
+    assert (train.batch_size, train.num_epochs, train.patience) == (32, 350, 10)
+    assert (train.learning_rate, train.schedule, train.clip_norm) == (1e-3, "constant", 0.0)
+    assert (config.input.window_frames, config.input.subsample) == (25, 1)
+    assert (config.model.filters, config.model.stride) == (12, 1)
+    name, asked = recipe.resolve(config.dataset.to_dict(), config.teacher.to_dict())
+    assert name == module.__name__.removeprefix("configs.")
+    assert asked == recipe.REGISTERED[name]
+
+
+@pytest.mark.parametrize("module", ECHONET)
+def test_echonet_configurations_have_no_modes(module):
+    with pytest.raises(ValueError, match="mode 'smoke' is unknown"):
+        module.get_config("smoke")
 
 
 def test_every_mode_has_a_workdir_of_its_own():

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from typing import NamedTuple
 
@@ -82,6 +83,21 @@ def test_frames_are_consecutive_and_target_belongs_to_them():
         batch = _input().batch(step)
         np.testing.assert_array_equal(np.diff(batch["video"][:, :, 0, 0, 0].astype(int)), 1)
         np.testing.assert_array_equal(batch["target"], batch["video"] + 1)
+
+
+@pytest.mark.parametrize("subsample", [1, 2])
+def test_every_other_pixel_of_frames_and_targets(subsample):
+    pixels = np.arange(10 * 6 * 8, dtype=np.uint32).reshape(10, 6, 8).astype(np.uint8)
+    clip = dataclasses.replace(
+        _clip(0), frames=pixels, teacher_mask=255 - pixels, reference_masks=pixels[:2] > 9
+    )
+    data = DatasetInput(
+        [clip], [clip], _settings(subsample=subsample, window_frames=10), batch_size=1, seed=0
+    )
+    for batch in (data.batch(0), next(iter(data.validation_batches()))):
+        expected = pixels[:, ::subsample, ::subsample]
+        np.testing.assert_array_equal(batch["video"][0, ..., 0], expected)
+        np.testing.assert_array_equal(batch["target"][0, ..., 0], 255 - expected)
 
 
 def test_a_pass_sees_no_clip_twice():

@@ -28,6 +28,8 @@ def test_impossible_input_values_are_named():
         InputSettings(**(fields | {"source": "disk"}))
     with pytest.raises(UserError, match=r"config.input.window_frames=0: expected 1 or more"):
         InputSettings(**(fields | {"window_frames": 0}))
+    with pytest.raises(UserError, match=r"config.input.subsample=3: expected 1 or 2"):
+        InputSettings(**(fields | {"subsample": 3}))
 
 
 def test_impossible_mode_is_named():

@@ -5,7 +5,7 @@ import pytest
 import safetensors.numpy
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.torch_checkpoint import read_state_dict
+from echodfkd_jax.interop.torch_checkpoint import read_state_dict, write_state_dict
 
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -30,6 +30,24 @@ def test_reads_a_plain_state_dict(torch, tmp_path):
     state_dict = read_state_dict(tmp_path / "a.pt")
     assert list(state_dict) == ["conv.weight"]
     np.testing.assert_array_equal(state_dict["conv.weight"], WEIGHT)
+
+
+def test_what_is_written_is_read_and_by_pytorch_too(torch, tmp_path):
+    write_state_dict(tmp_path / "a.ckpt", {"w": WEIGHT.T})
+    np.testing.assert_array_equal(read_state_dict(tmp_path / "a.ckpt")["w"], WEIGHT.T)
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    assert content["state_dict"]["w"].shape == (3, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ckpt"]
+
+
+def test_writing_safetensors_needs_no_pytorch(tmp_path):
+    write_state_dict(tmp_path / "a.safetensors", {"w": WEIGHT.T})
+    np.testing.assert_array_equal(read_state_dict(tmp_path / "a.safetensors")["w"], WEIGHT.T)
+
+
+def test_an_unknown_kind_is_not_written(tmp_path):
+    with pytest.raises(UserError, match=r"a\.h5: unknown kind of checkpoint '\.h5'"):
+        write_state_dict(tmp_path / "a.h5", {"w": WEIGHT})
 
 
 @pytest.mark.parametrize("zipped", [True, False])

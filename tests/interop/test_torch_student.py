@@ -5,7 +5,7 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.safetensors import check_tree
-from echodfkd_jax.interop.torch_student import from_torch, to_torch
+from echodfkd_jax.interop.torch_student import from_torch, size_of, to_torch
 from echodfkd_jax.student import ConvLSTMUNet
 from tests.student.golden_student import load_golden
 
@@ -29,6 +29,20 @@ def test_there_and_back_is_the_same_state_dict(state_dict):
     for key, value in back.items():
         if not key.endswith("num_batches_tracked"):
             np.testing.assert_array_equal(value, state_dict[key])
+
+
+@pytest.mark.parametrize(
+    "name", ["student_11_filters4", "student_22_filters4", "student_31_filters12"]
+)
+def test_size_is_read_from_the_state_dict(name):
+    golden = load_golden(name)
+    size = {"blocks": golden.blocks, "layers": golden.layers, "filters": golden.filters}
+    assert size_of(golden.state_dict) == size
+
+
+def test_a_state_dict_of_something_else_has_no_size():
+    with pytest.raises(UserError, match=r"cell.conv.bias is missing; expected a student"):
+        size_of({"backbone.conv1.weight": np.zeros(3)})
 
 
 def test_prefix_is_optional(state_dict):

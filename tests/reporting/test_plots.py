@@ -30,6 +30,15 @@ def test_styles_have_their_own_paper():
     assert tuple(pixels(draw_area(style="dark"))[0, 0]) == (22, 27, 34)
 
 
+def test_frontier_shows_points_and_curves():
+    points = {"ours": [(9.0, -1.5, "11")], "published": [(10.0, -2.0, "12")]}
+    curve = np.array([8.0, 11.0]), np.array([-1.0, -2.5])
+    bare = plots.frontier(points, {})
+    assert not np.array_equal(pixels(bare), pixels(plots.frontier(points, {"ours": curve})))
+    moved = {**points, "published": [(10.0, -1.9, "12")]}
+    assert not np.array_equal(pixels(bare), pixels(plots.frontier(moved, {})))
+
+
 def test_the_same_numbers_give_the_same_bytes():
     assert draw_area() == draw_area()
 

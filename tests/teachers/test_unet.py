@@ -20,12 +20,15 @@ def frames(num_frames, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
+@pytest.fixture(scope="module")
+def variables():
+    return jax.jit(build_model(**FIELDS).init)(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))
+
+
 @pytest.fixture
-def weights(tmp_path):
-    model = build_model(**FIELDS)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))
+def weights(tmp_path, variables):
     path = tmp_path / "unet.safetensors"
-    save_variables(path, variables, {"model": describe_model(model)})
+    save_variables(path, variables, {"model": describe_model(build_model(**FIELDS))})
     return path
 
 
@@ -43,28 +46,25 @@ def test_blank_frame_stays_finite():
     np.testing.assert_array_equal(standardise(jnp.full((1, 2, 2, 1), 9.0)), 0)
 
 
-def test_gain_and_brightness_of_a_frame_do_not_matter():
+def test_gain_and_brightness_of_a_frame_do_not_matter(variables):
     model = UNet((2, 4))
     video = jax.random.uniform(jax.random.key(0), (1, 2, 8, 8, 1)) * 100
-    variables = jax.jit(model.init)(jax.random.key(1), video)
     logits = jax.jit(model.apply)(variables, video)
     np.testing.assert_allclose(jax.jit(model.apply)(variables, 2 * video + 30), logits, atol=1e-4)
 
 
-def test_each_frame_is_segmented_by_itself():
+def test_each_frame_is_segmented_by_itself(variables):
     model = UNet((2, 4))
     video = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 1)) * 255
-    variables = jax.jit(model.init)(jax.random.key(1), video)
     logits = jax.jit(model.apply)(variables, video)
     alone = jax.jit(model.apply)(variables, video[1:, 2:])
     assert logits.shape == video.shape
     np.testing.assert_allclose(logits[1:, 2:], alone, atol=1e-5)
 
 
-def test_training_mode_updates_the_running_statistics_of_every_layer():
+def test_training_mode_updates_the_running_statistics_of_every_layer(variables):
     model = UNet((2, 4))
     video = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 1)) * 255
-    variables = jax.jit(model.init)(jax.random.key(1), video)
     _, updates = jax.jit(functools.partial(model.apply, train=True, mutable=["batch_stats"]))(
         variables, video
     )

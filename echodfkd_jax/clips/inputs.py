@@ -1,0 +1,257 @@
+"""Clips that somebody brings: any kind of file, any size, made to fit the student.
+
+How a frame becomes the student's 112 x 112 pixels is said by `Crop`; `restore_masks` goes the other
+way, and `Fitted` says what part of the source it was and how large its pixels are.
+"""
+
+import glob
+import math
+import pathlib
+import re
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from echodfkd_jax.clips import dicom, video
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.types import Frames, SoftMask
+
+SIDE_PX = 112
+# "square": the largest square around the middle, so that proportions are kept and what lies left
+# and right of it (or above and below) is not seen. "full": the whole frame, squeezed to a square.
+Crop = Literal["square", "full"]
+CROPS: tuple[Crop, ...] = ("square", "full")
+# What `*.seg.npz` holds are masks, not clips.
+_MASKS = ".seg.npz"
+_MAX_NAME = 100
+
+
+class SourceClip(NamedTuple):
+    """A clip as it was found.
+
+    Attributes:
+        frames: uint8 (t, h, w), grey.
+        fps: frames per second; nan when unknown.
+        spacing_mm: height and width of a pixel; nan when unknown.
+        notes: sentences about what was done with the file.
+    """
+
+    frames: Frames
+    fps: float
+    spacing_mm: tuple[float, float]
+    notes: tuple[str, ...]
+
+
+class Box(NamedTuple):
+    """A part of a frame, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Fitted(NamedTuple):
+    """A clip of the student's size.
+
+    Attributes:
+        frames: uint8 (t, 112, 112).
+        box: the part of the source that they show.
+        spacing_mm: height and width of a pixel of `frames`; nan when unknown.
+    """
+
+    frames: Frames
+    box: Box
+    spacing_mm: tuple[float, float]
+
+
+def find_inputs(pattern: str) -> list[pathlib.Path]:
+    """The clips that a path names, sorted.
+
+    Args:
+        pattern: a file, a folder, or a glob (`**` for folders in folders). A folder that has PNG
+            files is one clip; any other is searched with the folders in it for files of a known
+            kind and for folders of PNG files. Hidden files and `*.seg.npz` are passed over.
+
+    Raises:
+        UserError: nothing is named or found.
+    """
+    if not pattern:
+        raise UserError(
+            "config.predict.inputs is empty; name a clip, a folder or a glob, for example "
+            "--config.predict.inputs=clips/"
+        )
+    path = pathlib.Path(pattern).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = _in_folder(path)
+    else:
+        matches = [pathlib.Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        found = [match for match in matches if match.is_file() and not _is_mask(match)]
+        found += [match for match in matches if match.is_dir() and _pngs(match)]
+    if not found:
+        kinds = ", ".join((*video.SUFFIXES, *dicom.SUFFIXES))
+        raise UserError(
+            f"config.predict.inputs={pattern}: no clip there; expected a file, a folder or a glob "
+            f"of {kinds} or a folder of PNG files"
+        )
+    return sorted(set(found))
+
+
+def read_clip(path: pathlib.Path) -> SourceClip:
+    """Reads a video, an NPZ, a DICOM file or a folder of PNG files in the order of their numbers.
+
+    Raises:
+        UserError: it cannot be read, or is no clip.
+    """
+    unknown = (math.nan, math.nan)
+    if path.is_dir():
+        return SourceClip(_read_pngs(path), math.nan, unknown, ())
+    if path.suffix.lower() not in video.SUFFIXES and dicom.is_dicom(path):
+        return SourceClip(*dicom.read_dicom(path))
+    if path.suffix.lower() not in video.SUFFIXES:
+        kinds = ", ".join((*video.SUFFIXES, *dicom.SUFFIXES))
+        raise UserError(f"{path}: files of kind {path.suffix!r} are not read; use {kinds}")
+    decoded = video.decode(path)
+    notes = ()
+    if decoded.declared_frames > len(decoded.frames):
+        have, said = len(decoded.frames), decoded.declared_frames
+        notes = (f"{have} of {said} frames could be decoded (file truncated?)",)
+    return SourceClip(decoded.frames, decoded.fps, unknown, notes)
+
+
+def fit(clip: SourceClip, crop: Crop = "square") -> Fitted:
+    """Cuts and scales a clip to the student's size; pixel spacing follows.
+
+    A square box's odd pixel goes to the right and to the bottom.
+    """
+    height, width = clip.frames.shape[1:]
+    box = Box(0, 0, height, width)
+    if crop == "square":
+        side = min(height, width)
+        box = Box((height - side) // 2, (width - side) // 2, side, side)
+    inside = clip.frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    vertical, horizontal = clip.spacing_mm
+    spacing = (vertical * box.height / SIDE_PX, horizontal * box.width / SIDE_PX)
+    return Fitted(video.resize(np.ascontiguousarray(inside), SIDE_PX), box, spacing)
+
+
+def with_square_pixels(
+    mask: SoftMask, fitted: Fitted
+) -> tuple[UInt8[np.ndarray, "t square_h square_w"], float]:
+    """Masks in which a pixel is as high as wide, as measuring needs them.
+
+    Where the pixel spacing is unknown the source's pixels are taken to be square.
+
+    Args:
+        mask: soft masks of `fitted.frames`.
+        fitted: says how they were squeezed.
+
+    Returns:
+        The masks, made wider or higher where the frames were squeezed, and the side of their
+        pixels in mm; nan when unknown.
+    """
+    vertical, horizontal = fitted.spacing_mm
+    known = math.isfinite(vertical) and math.isfinite(horizontal)
+    aspect = horizontal / vertical if known else fitted.box.width / fitted.box.height
+    side = min(vertical, horizontal) if known else math.nan
+    if math.isclose(aspect, 1.0, rel_tol=1e-3):
+        return mask, side
+    width = round(mask.shape[2] * max(aspect, 1.0))
+    height = round(mask.shape[1] * max(1 / aspect, 1.0))
+    return _resize(mask, height, width), side
+
+
+def restore_masks(
+    mask: SoftMask, box: Box, height: int, width: int
+) -> UInt8[np.ndarray, "t {height} {width}"]:
+    """Puts masks of the student's size back where they are in the source's frames.
+
+    Args:
+        mask: soft masks (t, 112, 112).
+        box: of `fit`.
+        height: of the source.
+        width: of the source.
+
+    Returns:
+        Soft masks in the source's pixels, 0 outside of the box.
+    """
+    restored = np.zeros((len(mask), height, width), np.uint8)
+    rows = slice(box.top, box.top + box.height)
+    restored[:, rows, box.left : box.left + box.width] = _resize(mask, box.height, box.width)
+    return restored
+
+
+def safe_names(paths: Iterable[pathlib.Path]) -> list[str]:
+    """A file name for the results of each clip: plain letters, one component, no two the same."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in paths:
+        stem = path.name if path.is_dir() else path.stem
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-")[:_MAX_NAME] or "clip"
+        name, number = plain, 1
+        while name.lower() in taken:  # Some file systems take A and a for the same.
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
+    if _pngs(folder):
+        return [folder]
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():  # A link may lead back up.
+            found += _in_folder(path)
+        elif path.is_file() and not _is_mask(path):
+            suffix = path.suffix.lower()
+            if suffix in video.SUFFIXES or suffix in dicom.SUFFIXES:
+                found.append(path)
+            # Scanners write DICOM without any suffix, or with numbers after a point.
+            elif suffix in ("", ".ima") or suffix[1:].isdigit():
+                found += [path] if dicom.is_dicom(path) else []
+    return found
+
+
+def _is_mask(path: pathlib.Path) -> bool:
+    return path.name.lower().endswith(_MASKS)
+
+
+def _pngs(folder: pathlib.Path) -> list[pathlib.Path]:
+    """PNG files by number: 2.png comes before 10.png."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() == ".png" and p.name[0] != "."]
+    return sorted(found, key=lambda path: [*_pieces(path.name)])
+
+
+def _pieces(name: str) -> list[tuple[int, str]]:
+    return [(int(piece) if piece.isdecimal() else -1, piece) for piece in re.split(r"(\d+)", name)]
+
+
+def _read_pngs(folder: pathlib.Path) -> Frames:
+    frames: list[np.ndarray] = []
+    for path in _pngs(folder):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UserError(f"{path}: not readable as PNG")
+        video.check_size(folder, len(frames) + 1, *picture.shape[:2])
+        frames.append(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+        if frames[-1].shape != frames[0].shape:
+            raise UserError(f"{path}: is of another size than the pictures before it")
+    if not frames:
+        raise UserError(f"{folder}: has no PNG files")
+    return np.stack(frames)
+
+
+def _resize(mask: SoftMask, height: int, width: int) -> UInt8[np.ndarray, "t {height} {width}"]:
+    resized = np.empty((len(mask), height, width), np.uint8)
+    for index, frame in enumerate(mask):
+        resized[index] = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized

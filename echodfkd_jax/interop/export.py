@@ -1,0 +1,71 @@
+"""Trained models in formats that run without this project: StableHLO (ONNX: `onnx_export.py`)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float32, UInt8
+
+from echodfkd_jax.errors import UserError
+
+# One file for all of them; where it runs is chosen when it is called.
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def export_stablehlo(
+    path: str | Path,
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    *,
+    height: int = 112,
+    width: int = 112,
+) -> None:
+    """Writes a model with its weights as a serialised StableHLO program.
+
+    It takes uint8 frames (b, t, height, width) and gives float32 probabilities of the same shape,
+    for any number of clips and frames. `jax.export.deserialize(bytes).call(frames)` runs it.
+
+    Args:
+        path: the file; its folder is made if it is missing.
+        model: takes video (b, t, h, w, 1) in 0..255 and gives logits.
+        variables: its weights; they become part of the program.
+        height: of the frames, in pixels.
+        width: of the frames, in pixels.
+    """
+    clips, frames = jax.export.symbolic_shape("clips, frames")
+    shape = jax.ShapeDtypeStruct((clips, frames, height, width), jnp.uint8)
+    constants = jax.tree.map(np.asarray, dict(variables))
+
+    def probabilities(frames: UInt8[Array, "b t h w"]) -> Float32[Array, "b t h w"]:
+        return _probabilities(model, constants, frames)
+
+    exported = jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(shape)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(exported.serialize())
+
+
+def run_stablehlo(
+    path: str | Path, frames: UInt8[np.ndarray, "b t h w"]
+) -> Float32[np.ndarray, "b t h w"]:
+    """Runs what `export_stablehlo` wrote.
+
+    Raises:
+        UserError: the file is missing or is no such program.
+    """
+    try:
+        program = jax.export.deserialize(bytearray(Path(path).read_bytes()))
+    except Exception as error:  # A damaged flat buffer fails in many ways.
+        raise UserError(f"{path}: not a program written by --stage=export ({error})") from error
+    return np.asarray(program.call(frames))
+
+
+def _probabilities(
+    model: nn.Module, variables: Mapping[str, Any], frames: UInt8[Array, "b t h w"]
+) -> Float32[Array, "b t h w"]:
+    video = frames[..., None].astype(jnp.float32)
+    return jax.nn.sigmoid(model.apply(variables, video, train=False)[..., 0])

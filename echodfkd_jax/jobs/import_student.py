@@ -1,0 +1,73 @@
+r"""`--stage=import_student`: a student of the published PyTorch code becomes a run.
+
+    python main.py --config=configs/echonet_dynamic.py --stage=import_student \
+        --config.exchange.file=student.ckpt --config.workdir=runs/published
+
+The run can be evaluated, trained further, used as a teacher and exported like any other. Its size
+is read from the file.
+"""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from echodfkd_jax.distillation import checkpoints as checkpoint_files
+from echodfkd_jax.distillation import run_config
+from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress
+from echodfkd_jax.distillation.models import build_model
+from echodfkd_jax.distillation.settings import TrainSettings
+from echodfkd_jax.distillation.state import (
+    create_state,
+    make_optimizer,
+    make_schedule,
+    num_weights,
+    to_tree,
+)
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.torch_checkpoint import read_state_dict
+from echodfkd_jax.interop.torch_student import from_torch, size_of
+
+
+def run(config: ml_collections.ConfigDict) -> None:
+    """Writes `config.json` and a checkpoint at step 0 into `config.workdir`.
+
+    Args:
+        config: `config.exchange.file` is the checkpoint; the rest of the configuration becomes the
+            run's, with the size of the file's student and stride 1.
+
+    Raises:
+        UserError: the file is missing, damaged or no student's, or there is a run in the folder.
+    """
+    file, workdir = config.exchange.file, pathlib.Path(config.workdir)
+    if not file:
+        raise UserError("config.exchange.file is empty; name the checkpoint to import")
+    if run_config.path(workdir).exists() or checkpoint_files.all_steps(workdir):
+        raise UserError(f"config.workdir={workdir} has a run already; set another config.workdir")
+    state_dict = read_state_dict(file)
+    try:
+        size = size_of(state_dict)
+        variables = from_torch(state_dict, **size)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+
+    made = ml_collections.ConfigDict(config.to_dict())
+    made.model = ml_collections.ConfigDict({"name": "convlstm", **size, "stride": 1})
+    settings = TrainSettings(**made.train)
+    # Steps that a schedule ends after matter only when the run is trained further.
+    schedule = make_schedule(settings, settings.num_epochs * max(settings.steps_per_epoch, 1))
+    state = create_state(build_model(**made.model), make_optimizer(settings, schedule), made.seed)
+    state = state.replace(
+        params=jax.tree.map(jnp.asarray, variables["params"]),
+        batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
+    )
+    run_config.save(made)
+    checkpoints = Checkpoints(workdir, keep_latest=1)
+    checkpoints.save(to_tree(state), Progress())
+    checkpoints.close()
+    print(
+        f"imported {file}: {size['blocks']} blocks of {size['layers']} layers, {size['filters']} "
+        f"filters, {num_weights(state):,} weights"
+    )
+    print(f"  run: {workdir}; evaluate it with --stage=evaluate --config.workdir={workdir}")

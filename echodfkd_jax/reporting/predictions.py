@@ -1,0 +1,144 @@
+"""The files of a predicted clip, and the table over all clips of a prediction."""
+
+import csv
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from echodfkd_jax.evaluation.clip_metrics import MASK_THRESHOLD
+from echodfkd_jax.evaluation.clip_report import ClipReport
+from echodfkd_jax.reporting import overlays, plots
+from echodfkd_jax.types import Frames, SoftMask
+
+TABLE_FILE = "predictions.csv"
+DISCLAIMER = "Research software, not a medical device: not for diagnosis or treatment."
+# Bars over the frames of end-diastole and end-systole.
+_ED_MARK = (255, 255, 255)
+_ES_MARK = (150, 150, 150)
+_COLUMNS = (
+    "name",
+    "source",
+    "status",
+    "num_frames",
+    "fps",
+    "num_beats",
+    "heart_rate_per_min",
+    "ef_area_percent",
+    "ef_disks_percent",
+    "edv_ml",
+    "esv_ml",
+    "confidence",
+    "remarks",
+)
+
+
+def numbers(report: ClipReport, mask: SoftMask, fps: float) -> dict[str, Any]:
+    """What a clip's JSON says about the heart, nan as None.
+
+    Args:
+        report: of the clip.
+        mask: its soft masks, for the area of every frame.
+        fps: frames per second; nan when unknown.
+    """
+    beats = [dataclasses.asdict(beat) for beat in report.beats]
+    found = {
+        "ed_frames": [beat.ed_frame for beat in report.beats],
+        "es_frames": [beat.es_frame for beat in report.beats],
+        "ef_area_percent": report.ef_area_percent,
+        "ef_disks_percent": report.ef_disks_percent,
+        "edv_ml": _mean([beat.edv_ml for beat in report.beats]),
+        "esv_ml": _mean([beat.esv_ml for beat in report.beats]),
+        "heart_rate_per_min": 60 * fps / report.beat_length_frames,
+        "beat_length_frames": report.beat_length_frames,
+        "confidence": report.confidence,
+        "remarks": list(report.remarks),
+        "beats": beats,
+        "area_px": _area(mask).astype(int).tolist(),
+    }
+    return _without_nan(found)
+
+
+def write_clip(
+    directory: pathlib.Path,
+    name: str,
+    frames: Frames,
+    mask: SoftMask,
+    content: Mapping[str, Any],
+    fps: float,
+) -> None:
+    """Writes `<name>.seg.npz`, `.mp4`, `.png` and, when they are there, `.json`.
+
+    Args:
+        directory: exists.
+        name: a safe file name without suffix.
+        frames: what the student saw.
+        mask: what it said.
+        content: of the JSON file, with `ed_frames` and `es_frames` as in `numbers`.
+        fps: frames per second; nan when unknown.
+    """
+    ed_frames, es_frames = content["ed_frames"], content["es_frames"]
+    np.savez_compressed(directory / f"{name}.seg.npz", mask)
+    marks = dict.fromkeys(ed_frames, _ED_MARK) | dict.fromkeys(es_frames, _ES_MARK)
+    pictures = overlays.clip_pictures(frames, {"student": mask}, marks=marks)
+    (directory / f"{name}.mp4").write_bytes(overlays.encode_mp4(pictures, fps))
+    curve = plots.area_curves({"student": _area(mask)}, ed_frames, es_frames, fps=fps)
+    (directory / f"{name}.png").write_bytes(curve)
+    text = json.dumps(_without_nan({**content, "notice": DISCLAIMER}), indent=1, allow_nan=False)
+    (directory / f"{name}.json").write_text(text + "\n")
+
+
+def write_table(directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> pathlib.Path:
+    """Writes one line per clip, the failed ones too, and returns the file.
+
+    Args:
+        directory: exists.
+        rows: of each clip: name, source and status, and what its JSON has.
+    """
+    path = directory / TABLE_FILE
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore")
+        writer.writeheader()
+        for row in rows:
+            texts = {"remarks": " ".join(row.get("remarks", ()))}
+            texts["num_beats"] = len(row["beats"]) if "beats" in row else ""
+            writer.writerow({**row, **texts})
+    return path
+
+
+def summary_line(name: str, content: Mapping[str, Any]) -> str:
+    """One clip in one line, for the terminal."""
+    ef = content["ef_disks_percent"]
+    beats = len(content["beats"])
+    if ef is None:
+        first = "no ejection fraction"
+    else:
+        plural = "" if beats == 1 else "s"
+        first = (
+            f"EF {ef:.0f} % by disks, {content['ef_area_percent']:.0f} % by areas, "
+            f"{beats} beat{plural}, confidence {content['confidence']:.2f}"
+        )
+    return f"{name}: " + " ".join([first + ".", *content["remarks"]])
+
+
+def _area(mask: SoftMask) -> np.ndarray:
+    return np.count_nonzero(mask > MASK_THRESHOLD, axis=(1, 2)).astype(np.float64)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no nan: None."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,62 @@
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.export import export_stablehlo, run_stablehlo
+from echodfkd_jax.interop.onnx_export import export_onnx, main
+from echodfkd_jax.interop.safetensors import save_variables
+from echodfkd_jax.student import ConvLSTMUNet
+
+
+@pytest.fixture(scope="module")
+def student():
+    model = ConvLSTMUNet(2, 1, 3, stride=2)
+    return model, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 16, 16, 1)))
+
+
+def probabilities(model, variables, frames):
+    video = jnp.asarray(frames, jnp.float32)[..., None]
+    return np.asarray(jax.jit(lambda v: jax.nn.sigmoid(model.apply(variables, v)[..., 0]))(video))
+
+
+def clips(batch, frames):
+    shape = (batch, frames, 16, 16)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_stablehlo_is_exact_for_any_number_of_clips_and_frames(student, tmp_path):
+    export_stablehlo(tmp_path / "s.stablehlo", *student, height=16, width=16)
+    for frames in (clips(1, 3), clips(2, 7)):
+        found = run_stablehlo(tmp_path / "s.stablehlo", frames)
+        np.testing.assert_array_equal(found, probabilities(*student, frames))
+
+
+def test_a_file_that_is_no_program(tmp_path):
+    (tmp_path / "s.stablehlo").write_bytes(b"no program")
+    with pytest.raises(UserError, match=r"s\.stablehlo: not a program"):
+        run_stablehlo(tmp_path / "s.stablehlo", clips(1, 1))
+
+
+def test_onnx_gives_the_same_masks_for_any_number_of_frames(student, tmp_path):
+    pytest.importorskip("jax2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export_onnx(tmp_path / "s.onnx", *student, height=16, width=16)
+    session = onnxruntime.InferenceSession(str(tmp_path / "s.onnx"))
+    for frames in (clips(1, 3), clips(1, 7)):
+        inputs = {session.get_inputs()[0].name: frames.astype(np.float32)}
+        (found,) = session.run(None, inputs)
+        np.testing.assert_allclose(found, probabilities(*student, frames), atol=1e-5)
+
+
+def test_onnx_without_jax2onnx_says_what_to_install(student, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    fields = {"name": "convlstm", "blocks": 2, "layers": 1, "filters": 3, "stride": 2}
+    save_variables(tmp_path / "s.safetensors", student[1], {"model": json.dumps(fields)})
+    status = main(["onnx_export", str(tmp_path / "s.safetensors"), str(tmp_path / "s.onnx")])
+    assert status == 2
+    assert "requirements-onnx.txt" in capsys.readouterr().err

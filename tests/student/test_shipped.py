@@ -1,0 +1,57 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.safetensors import save_variables
+from echodfkd_jax.student import ConvLSTMUNet, shipped
+from echodfkd_jax.student.shipped import load_student
+
+FIELDS = {"name": "convlstm", "blocks": 1, "layers": 1, "filters": 2, "stride": 2}
+
+
+def save(path, fields):
+    model = ConvLSTMUNet(1, 1, 2, stride=2)
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 8, 8, 1)))
+    save_variables(path, variables, {"model": json.dumps(fields)})
+    return variables
+
+
+def test_a_file_says_what_network_it_is(tmp_path):
+    variables = save(tmp_path / "a.safetensors", FIELDS)
+    student = load_student(tmp_path / "a.safetensors")
+    assert student.model == ConvLSTMUNet(1, 1, 2, stride=2)
+    jax.tree.map(np.testing.assert_array_equal, dict(student.variables), dict(variables))
+
+
+def test_the_shipped_file_is_the_default(tmp_path, monkeypatch):
+    save(tmp_path / "student.safetensors", FIELDS)
+    monkeypatch.setattr(shipped, "SHIPPED_WEIGHTS", tmp_path / "student.safetensors")
+    assert load_student().model.stride == 2
+
+
+@pytest.mark.skipif(not shipped.SHIPPED_WEIGHTS.is_file(), reason="no weights are shipped")
+def test_the_shipped_weights_load():
+    assert load_student().variables["params"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({**FIELDS, "name": "unet"}, "not 'convlstm'"),
+        ({**FIELDS, "depth": 3}, "does not describe a student"),
+        ({**FIELDS, "filters": 3}, "expected float32"),
+    ],
+)
+def test_files_of_other_networks_are_refused(tmp_path, fields, message):
+    save(tmp_path / "a.safetensors", fields)
+    with pytest.raises(UserError, match=message):
+        load_student(tmp_path / "a.safetensors")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.safetensors"):
+        load_student(tmp_path / "nowhere.safetensors")
