@@ -144,7 +144,9 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     config.dataset.update(num_train=8, num_validation=4, num_test=4, num_frames=32)
     config.model.update(blocks=2, stride=4)
     config.input.window_frames = 8
-    config.train.update(batch_size=4, num_epochs=2, warmup_steps=1, log_every_steps=1, image_every_epochs=1)
+    config.train.update(
+        batch_size=4, num_epochs=2, warmup_steps=1, log_every_steps=1, image_every_epochs=1
+    )
     config.eval.bootstrap_samples = 100
     config.report.num_clips = 1
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 from echodfkd_jax.reporting import overlays  # noqa: E402
 from echodfkd_jax.synthesis import make_clip  # noqa: E402
 
-SEED = 7
+SEED = 12
 NUM_CLIPS = 8
 
 

@@ -1,7 +1,7 @@
 """Clips that somebody brings: any kind of file, any size, made to fit the student.
 
-How a frame becomes the student's 112 x 112 pixels is said by `Crop`; `restore_masks` goes the other
-way, and `Fitted` says what part of the source it was and how large its pixels are.
+How a frame becomes the student's 112 x 112 pixels is said by `CROPS`; `Fitted` says what part of
+the source it was and how large its pixels are, and `restore_masks` goes the other way.
 """
 
 import glob
@@ -9,7 +9,7 @@ import math
 import pathlib
 import re
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +22,7 @@ from echodfkd_jax.types import Frames, SoftMask
 SIDE_PX = 112
 # "square": the largest square around the middle, so that proportions are kept and what lies left
 # and right of it (or above and below) is not seen. "full": the whole frame, squeezed to a square.
-Crop = Literal["square", "full"]
-CROPS: tuple[Crop, ...] = ("square", "full")
+CROPS = ("square", "full")
 # What `*.seg.npz` holds are masks, not clips.
 _MASKS = ".seg.npz"
 _MAX_NAME = 100
@@ -124,10 +123,14 @@ def read_clip(path: pathlib.Path) -> SourceClip:
     return SourceClip(decoded.frames, decoded.fps, unknown, notes)
 
 
-def fit(clip: SourceClip, crop: Crop = "square") -> Fitted:
+def fit(clip: SourceClip, crop: str = "square") -> Fitted:
     """Cuts and scales a clip to the student's size; pixel spacing follows.
 
-    A square box's odd pixel goes to the right and to the bottom.
+    A square box's odd pixel is left out to the right or at the bottom.
+
+    Args:
+        clip: of any size.
+        crop: one of `CROPS`.
     """
     height, width = clip.frames.shape[1:]
     box = Box(0, 0, height, width)

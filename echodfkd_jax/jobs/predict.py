@@ -11,7 +11,7 @@ import math
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import ml_collections
 import tqdm
@@ -43,12 +43,12 @@ class PredictSettings:
     output: str = ""
     weights: str = ""
     checkpoint: str | int = "best"
-    crop: clip_inputs.Crop = "square"
+    crop: str = "square"
     fps: float = 0.0
     stream: bool = False
 
     def __post_init__(self) -> None:
-        if self.crop not in get_args(clip_inputs.Crop):
+        if self.crop not in clip_inputs.CROPS:
             raise UserError(f"config.predict.crop={self.crop!r}: expected 'square' or 'full'")
         if not (math.isfinite(self.fps) and self.fps >= 0):
             raise UserError(f"config.predict.fps={self.fps}: expected frames per second, or 0")

@@ -135,8 +135,10 @@ class ConvLSTMUNet(nn.Module):
         logits = self._decode(blocks, train=train)
         return logits.reshape(*leading, *logits.shape[1:]).swapaxes(0, 1)
 
-    def initial_carry(self, batch: int, height: int, width: int) -> Carry:
-        """The zero state of every layer, for clips of `height` x `width` pixels.
+    def initial_carry(self, batch: Any, height: int, width: int) -> Carry:
+        """The zero state of every layer, for `batch` clips of `height` x `width` pixels.
+
+        `batch` is an int, or a symbol where the network is exported for any number of clips.
 
         Raises:
             UserError: the sides cannot be halved often enough.

@@ -66,9 +66,7 @@ def test_imported_weights_give_the_published_networks_logits(name):
     assert_relatively_close(logits, golden.eval_logits, 1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", [*GOLDEN[:-1], pytest.param(GOLDEN[-1], marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", [*GOLDEN[:-1], pytest.param(GOLDEN[-1], marks=pytest.mark.slow)])
 def test_six_training_steps_are_those_of_the_published_network(name):
     golden = load_golden(name)
     model, variables = imported(golden)
