@@ -57,6 +57,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model.filters = 12
     config.model.normalise = True  # False as published
     config.model.skips = True  # False as published
+    config.model.warmup = 3  # looks at the first frame before a clip begins; 0 as published
     config.model.stride = 2  # 2: half the resolution each way, a quarter of the work
 
     config.input = ml_collections.ConfigDict()
@@ -68,7 +69,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
 
     config.train = ml_collections.ConfigDict()
     config.train.batch_size = 4  # over all devices
-    config.train.num_epochs = 9
+    config.train.num_epochs = 10
     config.train.steps_per_epoch = 0  # 0: one pass over the training clips
     config.train.learning_rate = 3e-3
     config.train.schedule = "cosine"  # down to 0 at the last step; or "constant"
@@ -156,7 +157,7 @@ def _enlarge(config: ml_collections.ConfigDict) -> None:
     # EchoNet-Synthetic: the splits of EchoNet-Dynamic, 192 frames a clip.
     config.dataset.name = "synthetic_paper"
     config.dataset.update(num_train=7465, num_validation=1288, num_test=1277, num_frames=192)
-    config.model.update(blocks=3, layers=3, stride=1, normalise=False, skips=False)
+    config.model.update(blocks=3, layers=3, stride=1, normalise=False, skips=False, warmup=0)
     config.input.update(num_threads=16, cache_gib=48.0)
     config.train.update(batch_size=32, num_epochs=350, patience=10, log_every_steps=50)
     config.train.update(learning_rate=1e-3, schedule="constant", warmup_steps=0, clip_norm=0.0)

@@ -1,7 +1,7 @@
 """Stage `train`: a network learns the masks of a data set, or of clips made as it goes.
 
-Reads the prepared data set (or the generator); writes `config.json`, `checkpoints/`,
-`metrics.jsonl` and TensorBoard events into `config.workdir`. Started again, it continues.
+Reads the prepared data set (or the generator); writes `config.json`, `parameters.txt` (weights by
+layer), `checkpoints/`, `metrics.jsonl` and TensorBoard events into `config.workdir`. Started again, it continues.
 """
 
 import functools
@@ -10,6 +10,7 @@ import pathlib
 import jax
 import ml_collections
 import numpy as np
+from clu import parameter_overview
 
 from echodfkd_jax.distillation import checkpoints as checkpoint_files
 from echodfkd_jax.distillation import loop, run_config
@@ -70,6 +71,8 @@ def run(config: ml_collections.ConfigDict) -> None:
     if restored:
         state = from_tree(state, restored[0])
     run_config.save(config)
+    overview = parameter_overview.get_parameter_overview(state.params)
+    (workdir / "parameters.txt").write_text(overview + "\n")
     _announce(config, parallel, state, progress, num_steps, steps_per_epoch)
 
     writer = Writer(

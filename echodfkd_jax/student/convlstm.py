@@ -72,6 +72,8 @@ class ConvLSTMUNet(nn.Module):
             first, by itself, so that gain does not matter and training starts faster.
         skips: False as published; True adds every block's output to the decoder's at the same
             resolution. It costs no weight.
+        warmup: 0 as published; the first frame is shown so many times before a clip begins, so that
+            the memory is not empty when the first mask is due.
         axis_name: mapped axis over which normalisation statistics are shared in training.
         dtype: type of the products' factors; cell state, statistics and logits stay float32.
     """
@@ -82,6 +84,7 @@ class ConvLSTMUNet(nn.Module):
     stride: int = 1
     normalise: bool = False
     skips: bool = False
+    warmup: int = 0
     axis_name: str | None = None
     dtype: Any = jnp.float32
 
@@ -116,10 +119,10 @@ class ConvLSTMUNet(nn.Module):
             UserError: the sides cannot be halved often enough.
         """
         if not train and not self.is_initializing():
-            carry = self.initial_carry(video.shape[0], video.shape[2], video.shape[3])
-            return self.advance(carry, video)[1]
+            return self.advance(self.begin(video[:, 0]), video)[1]
         self._check_sides(*video.shape[2:4])
         frames = video.swapaxes(0, 1)
+        frames = jnp.concatenate([frames[:1]] * self.warmup + [frames])
         leading = frames.shape[:2]
         hidden = self._read(frames.reshape(-1, *frames.shape[2:]))
         blocks = []
@@ -133,7 +136,7 @@ class ConvLSTMUNet(nn.Module):
                 hidden = self.cell_norm[name](merged, train=train)
             blocks.append(hidden)
         logits = self._decode(blocks, train=train)
-        return logits.reshape(*leading, *logits.shape[1:]).swapaxes(0, 1)
+        return logits.reshape(*leading, *logits.shape[1:])[self.warmup :].swapaxes(0, 1)
 
     def initial_carry(self, batch: Any, height: int, width: int) -> Carry:
         """The zero state of every layer, for `batch` clips of `height` x `width` pixels.
@@ -151,6 +154,13 @@ class ConvLSTMUNet(nn.Module):
             state = (jnp.zeros(shape, self.dtype), jnp.zeros(shape, jnp.float32))
             carry += [state] * self.layers
         return tuple(carry)
+
+    def begin(self, first_frame: Float[Array, "b h w 1"]) -> Carry:
+        """The state before a clip that starts with this frame: zero, then `warmup` looks at it."""
+        carry = self.initial_carry(*first_frame.shape[:3])
+        if self.warmup == 0:
+            return carry
+        return self.advance(carry, jnp.stack([first_frame] * self.warmup, axis=1))[0]
 
     def advance(
         self, carry: Carry, video: Float[Array, "b t h w 1"]

@@ -72,6 +72,11 @@ def _kernel_gradient_by_xla(inputs: Array, cotangent: Array) -> Array:
 
 
 def _kernel_gradient_by_patches(inputs: Array, cotangent: Array) -> Array:
+    if inputs.shape[-1] > cotangent.shape[-1]:
+        # Making patches takes as long as multiplying them: make them of the thinner images.
+        # Shifting the cotangent is shifting the inputs the other way.
+        mirrored = _kernel_gradient_by_patches(cotangent, inputs)
+        return jnp.flip(mirrored, (0, 1)).swapaxes(2, 3)
     n, height, width, channels = inputs.shape
     image_bytes = 9 * inputs.dtype.itemsize * height * width * channels
     largest = max(1, _PATCH_BYTES // image_bytes)

@@ -21,8 +21,8 @@ def predict_clip(
     """Predicts one clip.
 
     Args:
-        model: takes video (b, t, h, w, 1) in 0..255 and gives logits; with `initial_carry` and
-            `advance` if it has a memory.
+        model: takes video (b, t, h, w, 1) in 0..255 and gives logits; with `begin` and `advance`
+            if it has a memory.
         variables: the model's variables.
         frames: grey frames in time order.
 
@@ -36,10 +36,10 @@ def predict_clips(
     model: nn.Module, variables: Mapping[str, Any], frames: UInt8[np.ndarray, "b t h w"]
 ) -> UInt8[np.ndarray, "b t h w"]:
     """Predicts several clips of equal length at once; see `predict_clip`."""
-    batch, num_frames, height, width = frames.shape
+    num_frames = frames.shape[1]
     variables = jax.device_put(variables)
-    remembers = hasattr(model, "initial_carry")
-    carry = model.initial_carry(batch, height, width) if remembers else None
+    remembers = hasattr(model, "begin") and num_frames > 0
+    carry = begin(model, variables, frames[:, 0]) if remembers else None
     masks = []
     for start in range(0, num_frames, CHUNK_FRAMES):
         chunk = frames[:, start : start + CHUNK_FRAMES]
@@ -50,6 +50,14 @@ def predict_clips(
     # Fetched only now: the device works on the next chunk while the host prepares it.
     fetched = [np.asarray(mask) for mask in masks]
     return np.concatenate([frames[:, :0], *fetched], axis=1)[:, :num_frames]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def begin(
+    model: nn.Module, variables: Mapping[str, Any], first_frame: UInt8[Array, "b h w"]
+) -> Any:
+    """What a recurrent model remembers before clips that start with these frames."""
+    return model.apply(variables, first_frame[..., None].astype(jnp.float32), method="begin")
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -4,11 +4,11 @@ Equations as published: gates in the order input i, forget f, output o, candidat
 3x3 convolution with bias over the channels of (input, hidden state); c' = sigmoid(f) c +
 sigmoid(i) tanh(g); h' = sigmoid(o) tanh(c'). No peepholes, no forget bias, zero initial state.
 
-What was measured on a CPU (k=3, n=1, batch 4, 25 frames of 56x56): one convolution of a frame's
-input and hidden state together beats the input's convolution of all frames made beforehand, whose
-result (four times the hidden state, for every frame) has to be written to memory and read again;
-the backward pass by hand avoids the same traffic for everything that automatic differentiation
-would save, and gets input, hidden state and weights from one convolution and one product a frame.
+Measured on a CPU, one layer forwards and backwards, batch 4, 25 frames of 56x56 to 14x14: one
+convolution of a frame's input and hidden state together, with the backward pass by hand, takes 14
+to 28 % less processor time than automatic differentiation of the same, and 18 to 40 % less than
+with the input's convolution of all frames made beforehand, whose result (four times the hidden
+state, for every frame) has to be written to memory and read again.
 """
 
 import jax

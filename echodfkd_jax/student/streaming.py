@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.student.convlstm import Carry, ConvLSTMUNet
+from echodfkd_jax.student.inference import begin
 
 
 class FrameMask(NamedTuple):
@@ -36,7 +37,8 @@ def step(
     Args:
         model: the student.
         variables: its weights.
-        carry: what it remembers; `model.initial_carry(1, h, w)` before the first frame.
+        carry: what it remembers; `inference.begin(model, variables, frame[None])` before the
+            first frame.
         frame: grey, 0..255.
 
     Returns:
@@ -67,11 +69,14 @@ class Stream:
             UserError: frames of this size do not fit the model.
         """
         self._model, self._variables = model, jax.device_put(variables)
-        self._carry = model.initial_carry(1, height, width)
+        self._carry: Carry | None = None
         black = np.zeros((height, width), np.uint8)
-        jax.block_until_ready(step(model, self._variables, self._carry, black))
+        carry = begin(model, self._variables, black[None])
+        jax.block_until_ready(step(model, self._variables, carry, black))
 
     def push(self, frame: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
         """The next frame's soft mask, round(255 * probability)."""
+        if self._carry is None:
+            self._carry = begin(self._model, self._variables, frame[None])
         self._carry, found = step(self._model, self._variables, self._carry, frame)
         return np.asarray(found.mask)

@@ -18,7 +18,8 @@ class Tiny(nn.Module):
 
 
 def _settings(**changes):
-    return TrainSettings(**(dict(synthetic.get_config().train) | changes))
+    plain = {"schedule": "constant", "warmup_steps": 0, "clip_norm": 0.0, "learning_rate": 1e-3}
+    return TrainSettings(**(dict(synthetic.get_config().train) | plain | changes))
 
 
 def _state(settings, width=2, seed=0):

@@ -33,8 +33,9 @@ def test_value_of_a_vertical_edge_is_literal():
     np.testing.assert_array_equal(convolve_3x3(image, kernel)[0, :, :, 0], expected)
 
 
-def test_gradients_equal_those_of_the_plain_convolution():
-    inputs, kernel, cotangent = arrays()
+@pytest.mark.parametrize(("channels", "features"), [(2, 6), (6, 2)])
+def test_gradients_equal_those_of_the_plain_convolution(channels, features):
+    inputs, kernel, cotangent = arrays(channels=channels, features=features)
     got = jax.vjp(convolve_3x3, inputs, kernel)[1](cotangent)
     wanted = jax.vjp(reference, inputs, kernel)[1](cotangent)
     for a, b in zip(got, wanted, strict=True):
