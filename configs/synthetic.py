@@ -1,6 +1,6 @@
 """Data-free distillation from the built-in generator: no clip, no label, no account needed.
 
-    python main.py --config=configs/synthetic.py             all stages, about 13 minutes on 2 cores
+    python main.py --config=configs/synthetic.py             all stages, about 12 minutes on 2 cores
     python main.py --config=configs/synthetic.py:smoke       the same in less than two minutes
     python main.py --config=configs/synthetic.py:paper       the published recipe's size; a GPU
 

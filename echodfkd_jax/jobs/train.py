@@ -1,7 +1,8 @@
 """Stage `train`: a network learns the masks of a data set, or of clips made as it goes.
 
-Reads the prepared data set (or the generator); writes `config.json`, `parameters.txt` (weights by
-layer), `checkpoints/`, `metrics.jsonl` and TensorBoard events into `config.workdir`. Started again, it continues.
+Reads the prepared data set (or the generator); writes `config.json`, `parameters.txt` (the weights
+by layer), `checkpoints/`, `metrics.jsonl` and TensorBoard events into `config.workdir`. Started
+again, it continues.
 """
 
 import functools

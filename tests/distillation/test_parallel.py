@@ -31,7 +31,8 @@ from echodfkd_jax.distillation.state import create_state, make_optimizer, make_s
 from echodfkd_jax.distillation.step import eval_step, train_step
 
 mode = sys.argv[1]
-settings = TrainSettings(**(dict(synthetic.get_config().train) | {"clip_norm": 1.0}))
+plain = dict(clip_norm=1.0, learning_rate=1e-3, schedule="constant", warmup_steps=0)
+settings = TrainSettings(**(dict(synthetic.get_config().train) | plain))
 parallel = Parallel(ParallelSettings(mode), 8)
 fields = dict(name="convlstm", blocks=2, layers=1, filters=4, stride=1)
 optimizer = make_optimizer(settings, make_schedule(settings, 20))

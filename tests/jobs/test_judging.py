@@ -97,6 +97,7 @@ def test_made_up_echoclip_weights_judge_through_the_command_line(config, tmp_pat
         weights,
     )
     arguments = ["main.py", f"--config={CONFIG}:smoke", f"--config.workdir={config.workdir}"]
+    arguments.append(f"--config.dataset.data_dir={config.dataset.data_dir}")
     judge = ["--config.judge.name=echoclip", f"--config.judge.weights={weights}"]
     judge += ["--config.judge.erasure_step_frames=3"]
     assert main.main([*arguments, "--stage=evaluate", *judge]) == 0

@@ -29,6 +29,7 @@ def _command(workdir, *extra: str) -> list[str]:
         f"--config.workdir={workdir}",
         "--config.train.batch_size=2",
         f"--config.train.num_epochs={EPOCHS}",
+        "--config.train.schedule=constant",  # So that the number of epochs may change.
         "--config.model.stride=2",
         *extra,
     ]
@@ -110,7 +111,7 @@ def test_another_configuration_in_the_same_folder_is_refused(train, uninterrupte
     done = train(workdir, "--config.train.learning_rate=0.5")
     assert done.returncode == 2
     assert "config.train.learning_rate=0.5" in done.stderr
-    assert "was trained with 0.001" in done.stderr
+    assert "was trained with 0.003" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
