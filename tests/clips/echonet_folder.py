@@ -88,6 +88,23 @@ def build(folder: pathlib.Path) -> pathlib.Path:
     return folder
 
 
+def build_synthetic(folder: pathlib.Path, num_clips: int, num_frames: int) -> pathlib.Path:
+    """Writes a folder in EchoNet-Synthetic's layout, with what its released tables have wrong.
+
+    No masks, no tracings; volumes of zero, made-up sizes; 32 frames a second in the table and 30 in
+    the videos.
+    """
+    (folder / "Videos").mkdir(parents=True)
+    lines = ["FileName,EF,ESV,EDV,FrameHeight,FrameWidth,FPS,NumberOfFrames,Split"]
+    for number in range(num_clips):
+        name = f"sample_{number:06d}"
+        video.write_avi(folder / "Videos" / f"{name}.avi", beat(num_frames)[0], 30.0)
+        split = ("TRAIN", "TRAIN", "VAL", "TEST")[number % 4]
+        lines.append(f"{name},{10 + number},0,0,600,800,32,50,{split}")
+    (folder / "FileList.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 def beat(num_frames: int, *, wide: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Frames and masks, uint8 (t, h, w), of one clip; `wide` ones are 160 x 120."""
     height, width = (120, 160) if wide else (112, 112)

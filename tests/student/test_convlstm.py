@@ -69,6 +69,50 @@ def test_imported_weights_give_the_published_networks_logits(name):
 @pytest.mark.parametrize("name", [*GOLDEN[:-1], pytest.param(GOLDEN[-1], marks=pytest.mark.slow)])
 def test_six_training_steps_are_those_of_the_published_network(name):
     golden = load_golden(name)
+    losses, logits = six_steps(golden)
+    np.testing.assert_allclose(losses, golden.train_losses, rtol=2e-5)
+    # The recorded run's idle biases moved, each in a direction that rounding chose. PyTorch itself,
+    # on one thread instead of two, in float64, or with pixels changed by 1e-7, ends up to 9e-4 from
+    # the record. Without a decoder there is no such bias.
+    tolerance = 1e-4 if golden.blocks == 1 else 1e-3
+    assert_relatively_close(logits, golden.eval_logits_after_6_steps, tolerance)
+
+
+@pytest.mark.parametrize("name", [*GOLDEN[:-1], pytest.param(GOLDEN[-1], marks=pytest.mark.slow)])
+def test_six_training_steps_are_those_of_pytorch(name):
+    torch = pytest.importorskip("torch")
+    from benchmarks.torch_baseline import TorchStudent
+
+    golden = load_golden(name)
+    student = TorchStudent(golden.blocks, golden.layers, golden.filters)
+    state = {key.removeprefix("model."): value for key, value in golden.state_dict.items()}
+    student.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
+    video, target = (
+        torch.tensor(np.moveaxis(np.asarray(x), -1, 2)) for x in (golden.video, golden.target)
+    )
+    optimizer = torch.optim.Adam(student.parameters(), 1e-3)
+    for _ in range(6):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(student(video), target)
+        loss.backward()
+        for step in student.conv_lstm_upsampling:
+            step.conv_lstm_layers[1].layer.bias.grad.zero_()
+        optimizer.step()
+    with torch.no_grad():
+        expected = student.eval()(video).numpy()
+    _, logits = six_steps(golden)
+    # Through nine layers rounding reaches more gradients that are next to nothing.
+    tolerance = 2e-3 if name == "student_33_filters4" else 1e-4
+    assert_relatively_close(logits, np.moveaxis(expected, 2, -1), tolerance)
+
+
+def six_steps(golden):
+    """Losses of six Adam steps and the logits after them.
+
+    A decoder's convolution is followed by batch normalisation, so the gradient of its bias is zero
+    but for rounding, which Adam turns into steps of 1e-3 while the running mean lags behind. Here
+    it is exactly zero.
+    """
     model, variables = imported(golden)
     optimizer = optax.adam(1e-3)
 
@@ -85,6 +129,9 @@ def test_six_training_steps_are_those_of_the_published_network(name):
     @jax.jit
     def step(params, batch_stats, optimizer_state):
         (loss, batch_stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, batch_stats)
+        for block in range(golden.blocks - 1):
+            bias = grads[f"decoder_{block}"]["bias"]
+            grads[f"decoder_{block}"]["bias"] = jnp.zeros_like(bias)
         updates, optimizer_state = optimizer.update(grads, optimizer_state)
         return optax.apply_updates(params, updates), batch_stats, optimizer_state, loss
 
@@ -94,13 +141,7 @@ def test_six_training_steps_are_those_of_the_published_network(name):
     for _ in range(6):
         params, batch_stats, optimizer_state, loss = step(params, batch_stats, optimizer_state)
         losses.append(loss)
-    np.testing.assert_allclose(losses, golden.train_losses, rtol=2e-5)
-    logits = infer(model)({"params": params, "batch_stats": batch_stats}, golden.video)
-    # A convolution's bias before batch normalisation has a gradient of exactly zero, of which
-    # rounding leaves noise; Adam turns noise of any size into steps of 1e-3, and the running mean
-    # lags behind the bias. Without a decoder there is no such bias.
-    tolerance = 1e-4 if golden.blocks == 1 else 5e-3
-    assert_relatively_close(logits, golden.eval_logits_after_6_steps, tolerance)
+    return losses, infer(model)({"params": params, "batch_stats": batch_stats}, golden.video)
 
 
 def test_logits_with_permuted_gates_are_not_the_published_ones():
