@@ -8,13 +8,14 @@ import logging
 import sys
 
 from echodfkd_jax import command_line, runtime
-from echodfkd_jax.errors import UserError
+from echodfkd_jax.errors import PreemptedError, UserError
 
 
 def _quiet() -> None:
     """Warnings and errors are shown, in one style; what libraries tell about themselves is not."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax and tfds log every step through it.
+    # Orbax and tfds log every step through it, and with a traceback what they raise besides.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def main(argv: list[str]) -> int:
@@ -28,6 +29,9 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except PreemptedError as stopped:
+        print(stopped, file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
         return 130

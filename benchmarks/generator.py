@@ -21,7 +21,7 @@ BATCH, FRAMES, WINDOW = 4, 64, 25
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=10)
+    parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     rows = [_frames_per_second(options.repetitions), _share_of_a_step(options.repetitions)]
     timing.emit("generator", rows)

@@ -6,7 +6,9 @@ Virtual devices share this machine's cores, so their row shows the overhead of s
 
 import argparse
 import functools
+import json
 import os
+import pathlib
 
 # Four devices made of this machine's cores, set before JAX starts.
 os.environ["XLA_FLAGS"] = (
@@ -47,7 +49,20 @@ def main() -> None:
     functions = {f"devices={n}": _step(**START, devices=n) for n in (1, 2, 4)}
     times = timing.alternate(functions, repetitions=options.repetitions)
     rows.append({"case": "virtual devices", "times": times})
+    rows.append(_published_run())
     timing.emit("growth", rows)
+
+
+def _published_run() -> dict:
+    """10,030 clips x 350 epochs on one GPU: steps, and hours where `gpu.json` has a step's time."""
+    steps = 10_030 // 32 * 350
+    row = {"case": f"10,030 clips x 350 epochs at batch 32, {steps:,} steps on a GPU", "times": {}}
+    path = pathlib.Path(__file__).with_name("gpu.json")
+    if not path.exists():
+        return {**row, "note": "not measured: `python -m benchmarks.gpu` has not run on a GPU yet"}
+    found = json.loads(path.read_text().splitlines()[-1])
+    seconds = found["rows"][0]["times"]["ours"]["median_s"]
+    return {**row, "note": f"{steps * seconds / 3600:.1f} hours on {found['device']}"}
 
 
 def _step(blocks, layers, filters, frames, side, batch, devices: int = 1):

@@ -23,7 +23,7 @@ MAIN = [sys.executable, "main.py"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = _measure(pathlib.Path(folder), options.repetitions)

@@ -73,3 +73,12 @@ def flops_per_frame(blocks: int, layers: int, side: int, filters: int = 12) -> f
         width = filters * 2**block
         total += 2 * 9 * 2 * width * width * (side // 2**block) ** 2
     return total + 2 * filters * side**2
+
+
+def bytes_per_frame(blocks: int, layers: int, side: int, filters: int = 12) -> float:
+    """Bytes that a training step moves at least: what the backward pass needs of each layer.
+
+    Four gates, the cell and the hidden state, float32, written once and read once.
+    """
+    values = sum(6 * filters * 2**block * (side // 2**block) ** 2 for block in range(blocks))
+    return 2 * 4 * layers * values

@@ -3,6 +3,7 @@
 from typing import Any
 
 _EXTRA = {
+    "note": "{}",
     "frames_per_s": "{:,.0f} frames/s",
     "share_of_generation": "generation is {:.0%} of the step",
     "times_as_fast": "a window {:.0f} times as fast as a record",

@@ -80,7 +80,7 @@ def peaks(dtype: Any = jnp.float32) -> dict[str, float]:
 
 
 def cost(function: Callable[..., Any], *arguments: Any) -> dict[str, float]:
-    """Operations and bytes of a jitted function as XLA counts them."""
+    """Operations and bytes of a jitted function as XLA counts them: a loop's body once."""
     analysis = function.lower(*arguments).compile().cost_analysis()
     return {
         "xla_flops": float(analysis.get("flops", float("nan"))),

@@ -36,12 +36,14 @@ def measure(blocks: int, layers: int, versus: str, repetitions: int, batch: int 
     times = timing.alternate(functions, repetitions=repetitions)
     # Backwards: the gradients of inputs and of weights cost as much as the forward pass each.
     flops = 3 * batch * FRAMES * students.flops_per_frame(blocks, layers, SIDE)
+    num_bytes = batch * FRAMES * students.bytes_per_frame(blocks, layers, SIDE)
     return {
         "case": f"k={blocks} n={layers}, batch {batch}, {FRAMES} frames of {SIDE}x{SIDE}",
         "times": times,
         "flops_by_hand": flops,
+        "bytes_by_hand": num_bytes,
         **timing.cost(step, state, data),
-        "floor_s": flops / timing.peaks()["flops_per_s"],
+        "floor_s": timing.floor(flops, num_bytes, timing.peaks()),
     }
 
 

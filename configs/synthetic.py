@@ -40,7 +40,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.dataset = ml_collections.ConfigDict()
     config.dataset.name = "synthetic"
     config.dataset.data_dir = ""  # empty: tfds' own default, ~/tensorflow_datasets
-    config.dataset.num_train = 240
+    config.dataset.num_train = 320
     config.dataset.num_validation = 40
     config.dataset.num_test = 60
     config.dataset.num_frames = 64
@@ -59,6 +59,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model.skips = True  # False as published
     config.model.warmup = 3  # looks at the first frame before a clip begins; 0 as published
     config.model.stride = 2  # 2: half the resolution each way, a quarter of the work
+    config.model.dtype = "float32"  # "bfloat16": of the products; weights and loss stay float32
+    config.model.remat = False  # True: compute again instead of keep; less memory, slower
 
     config.input = ml_collections.ConfigDict()
     config.input.source = "dataset"  # or "generator": endless clips, made on the device
@@ -67,9 +69,23 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.input.num_threads = 2
     config.input.cache_gib = 4.0  # decoded clips kept in memory, at most
 
+    # Random changes of the training clips, made on the device; all off, also in :paper.
+    config.augment = ml_collections.ConfigDict()
+    config.augment.gain = 0.0  # brightness times 2^-gain to 2^gain
+    config.augment.gamma = 0.0  # grey values to the power of 2^-gamma to 2^gamma
+    config.augment.speckle = 0.0  # deviation of noise that multiplies, at most
+    config.augment.blur_px = 0.0  # deviation of the blur, at most
+    config.augment.shift = 0.0  # parts of the frame's side, at most
+    config.augment.rotation_degrees = 0.0  # each way, at most
+    config.augment.scale = 0.0  # size times 2^-scale to 2^scale; larger ones are cropped
+    config.augment.max_stride = 1  # every 1st to max_stride-th frame
+    config.augment.sector_degrees = 0.0  # of a sector of 90, blacked out on each side, at most
+
     config.train = ml_collections.ConfigDict()
     config.train.batch_size = 4  # over all devices
-    config.train.num_epochs = 10
+    config.train.accumulate_steps = 1  # parts of a batch that is too large for the memory
+    config.train.sync_batch_norm = True  # False: statistics of each device by itself
+    config.train.num_epochs = 9
     config.train.steps_per_epoch = 0  # 0: one pass over the training clips
     config.train.learning_rate = 3e-3
     config.train.schedule = "cosine"  # down to 0 at the last step; or "constant"
@@ -77,11 +93,15 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.train.clip_norm = 1.0  # 0: off
     config.train.patience = 10  # epochs without a better validation loss; 0: never stop early
     config.train.keep_checkpoints = 2  # the latest ones, besides the best
+    config.train.checkpoint_every_steps = 0  # 0: at the end of an epoch, and when told to stop
     config.train.log_every_steps = 10
     config.train.image_every_epochs = 2  # 0: no images
 
     config.parallel = ml_collections.ConfigDict()
     config.parallel.mode = "jit"  # or "pmap"
+    config.parallel.coordinator = ""  # several hosts: "auto" or HOST:PORT, see docs/launching.md
+    config.parallel.num_processes = 1  # with HOST:PORT
+    config.parallel.process_id = 0  # with HOST:PORT
 
     config.eval = ml_collections.ConfigDict()
     config.eval.checkpoint = "best"  # or "latest", or a step
@@ -114,10 +134,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         f"{blocks}{layers}" for blocks in range(1, 5) for layers in range(1, 5)
     )
 
-    # --stage=import_student and --stage=export_student.
-    config.exchange = ml_collections.ConfigDict()
-    config.exchange.file = ""  # .ckpt, .pt or .safetensors
-    config.exchange.layout = "pytorch"  # of an export; or "flax": .safetensors for this project
+    # A student of the published PyTorch code becomes a run.
+    config.import_student = ml_collections.ConfigDict()
+    config.import_student.file = ""  # .ckpt, .pt or .safetensors
 
     # Clips that somebody brings; see docs/predict.md.
     config.predict = ml_collections.ConfigDict()
@@ -129,8 +148,19 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.predict.fps = 0.0  # 0: what the file says
     config.predict.stream = False  # True: frames from standard input
 
+    # A page for the browser that predicts a clip which is dropped on it.
+    config.serve = ml_collections.ConfigDict()
+    config.serve.host = (
+        "127.0.0.1"  # this machine only; "0.0.0.0" lets others in, see docs/serve.md
+    )
+    config.serve.port = 8112  # 0: any that is free
+    config.serve.max_upload_mib = 256
+
+    # The student of config.predict for elsewhere; see docs/export.md.
     config.export = ml_collections.ConfigDict()
-    config.export.output = ""  # empty: <workdir>/export
+    config.export.format = "safetensors"  # or "stablehlo", "onnx", "pytorch"
+    config.export.file = ""  # empty: <workdir>/export/student.<suffix of the format>
+    config.export.onnx_python = ".venv-onnx/bin/python"  # with requirements-onnx.txt
 
     if arg == "smoke":
         _shrink(config)

@@ -1,4 +1,4 @@
-"""The shipped teacher: a per-frame U-Net trained on generated clips and their exact masks.
+"""The shipped teacher: a U-Net that sees time, trained on generated clips and exact masks.
 
     python main.py --config=configs/teacher.py --stage=train          hours on 2 cores; use a GPU
     python main.py --config=configs/teacher.py:smoke --stage=train    a minute, to see it run
@@ -29,14 +29,16 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model.name = "unet"
     config.model.channels = (16, 32, 64, 128)
     config.model.stride = 2
+    config.model.context = 8
+    config.model.dtype = "float32"
+    config.model.remat = False
     config.input.source = "generator"
     config.input.target = "reference"
-    # Few frames of many clips: frames of one clip teach a per-frame network little that is new.
-    config.input.window_frames = 2
-    config.dataset.num_validation = 64
+    config.input.window_frames = 16
+    config.dataset.num_validation = 48
     config.train.update(
-        batch_size=32,
-        num_epochs=8,
+        batch_size=8,
+        num_epochs=16,
         steps_per_epoch=100,
         learning_rate=2e-3,
         schedule="cosine",

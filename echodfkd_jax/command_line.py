@@ -20,7 +20,7 @@ from echodfkd_jax.errors import UserError
 
 # In the order in which "all" runs them; each is a module of `echodfkd_jax/jobs/`.
 ALL_STAGES = ("prepare", "train", "evaluate", "report")
-STAGES = (*ALL_STAGES, "predict", "export", "sweep", "import_student", "export_student", "all")
+STAGES = (*ALL_STAGES, "predict", "serve", "export", "sweep", "import_student", "all")
 
 _HELP = f"""\
 usage: python main.py --config=FILE.py[:MODE] [--stage=STAGE] [--config.SECTION.FIELD=VALUE ...]
@@ -87,7 +87,11 @@ def load_config(value: str) -> ml_collections.ConfigDict:
         raise UserError("--config is missing; write for example --config=configs/synthetic.py")
     name, _, mode = value.partition(":")
     path = pathlib.Path(name)
-    if not path.is_file():
+    try:
+        exists = path.is_file()
+    except OSError as error:
+        raise UserError(f"--config={value[:100]}: {error.strerror}") from error
+    if not exists:
         there = [str(p) for p in sorted(path.parent.glob("*.py"))]
         raise UserError(f"--config={value}: there is no file {path}{_nearest(name, there)}")
     spec = importlib.util.spec_from_file_location("echodfkd_config", path)
@@ -145,7 +149,7 @@ def _convert(name: str, value: str, default: Any) -> Any:
         if isinstance(default, tuple | list):
             items = ast.literal_eval(value)
             return type(default)(items if isinstance(items, tuple | list) else (items,))
-    except (ValueError, KeyError, SyntaxError) as error:
+    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         kinds = {bool: "True or False", int: "a whole number", float: "a number"}
         kind = kinds.get(type(default), "values with commas between them")
         raise UserError(f"{name}={value!r}: expected {kind}, such as {default}") from error

@@ -5,13 +5,14 @@ Tags of the US Region Calibration and Cine modules: DICOM PS3.3, C.8.5.5 and C.7
 
 import math
 import pathlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Num, UInt8
 
-from echodfkd_jax.clips.video import check_size
+from echodfkd_jax.clips.video import check_size, stack
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames
 
@@ -64,11 +65,15 @@ def read_dicom(path: pathlib.Path) -> DicomClip:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
+        # A deflated data set unpacks whole, whatever its size, before a tag can be looked at.
+        meta = pydicom.filereader.read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID", "") == pydicom.uid.DeflatedExplicitVRLittleEndian:
+            raise UserError(f"{path}: is a deflated DICOM file; expected another transfer syntax")
         dataset = pydicom.dcmread(path)
         _check_kind(path, dataset)
         region, spacing, notes = _find_region(path, dataset)
         check_size(path, _count(dataset), int(dataset.Rows), int(dataset.Columns))
-        frames = _decode(path, dataset, region)
+        frames = stack(_decode(path, dataset, region))
         return DicomClip(frames, _frame_rate(dataset), spacing, notes)
     except UserError:
         raise
@@ -126,7 +131,9 @@ def _box(region: Any) -> tuple[slice, slice]:
 
 def _fits(box: tuple[slice, slice], whole: tuple[slice, slice]) -> bool:
     # One pixel more is a common way to write the end.
-    return all(0 <= b.start < b.stop <= w.stop + 1 for b, w in zip(box, whole))
+    return all(
+        0 <= b.start < min(b.stop, w.stop) and b.stop <= w.stop + 1 for b, w in zip(box, whole)
+    )
 
 
 def _area(box: tuple[slice, slice]) -> int:
@@ -157,7 +164,9 @@ def _frame_rate(dataset: Any) -> float:
     return math.nan
 
 
-def _decode(path: pathlib.Path, dataset: Any, region: tuple[slice, slice]) -> Frames:
+def _decode(
+    path: pathlib.Path, dataset: Any, region: tuple[slice, slice]
+) -> Iterator[UInt8[np.ndarray, "h w"]]:
     """Grey values of the region, frame by frame: never the whole clip in colour."""
     from pydicom import pixels
 
@@ -166,14 +175,12 @@ def _decode(path: pathlib.Path, dataset: Any, region: tuple[slice, slice]) -> Fr
     photometric = dataset.PhotometricInterpretation
     if photometric == "PALETTE COLOR":
         raise UserError(f"{path}: colours are a palette; expected grey, RGB or YBR pictures")
-    greys = []
     for picture in pixels.iter_pixels(dataset):  # YBR comes as RGB.
         eight_bit = _to_eight_bits(picture, int(dataset.BitsStored))
         if eight_bit.ndim == 3:
             eight_bit = cv2.cvtColor(np.ascontiguousarray(eight_bit), cv2.COLOR_RGB2GRAY)
         # MONOCHROME1: the least value is white.
-        greys.append((255 - eight_bit if photometric == "MONOCHROME1" else eight_bit)[region])
-    return np.ascontiguousarray(np.stack(greys))
+        yield (255 - eight_bit if photometric == "MONOCHROME1" else eight_bit)[region]
 
 
 def _to_eight_bits(picture: Num[np.ndarray, "..."], bits: int) -> UInt8[np.ndarray, "..."]:

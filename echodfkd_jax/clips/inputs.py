@@ -8,7 +8,8 @@ import glob
 import math
 import pathlib
 import re
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -26,6 +27,10 @@ CROPS = ("square", "full")
 # What `*.seg.npz` holds are masks, not clips.
 _MASKS = ".seg.npz"
 _MAX_NAME = 100
+# What no recording of a heart goes beyond; masks are stretched by these ratios.
+_MAX_RATIO = 4.0
+_MAX_FPS = 1000.0
+_MIN_PIXEL_MM, _MAX_PIXEL_MM = 1e-3, 1e2
 
 
 class SourceClip(NamedTuple):
@@ -107,6 +112,16 @@ def read_clip(path: pathlib.Path) -> SourceClip:
     Raises:
         UserError: it cannot be read, or is no clip.
     """
+    clip = _read(path)
+    height, width = clip.frames.shape[1:]
+    if max(height, width) > _MAX_RATIO * min(height, width):
+        raise UserError(
+            f"{path}: frames are {width}x{height}; expected sides of at most 1 to {_MAX_RATIO:g}"
+        )
+    return _believe(clip)
+
+
+def _read(path: pathlib.Path) -> SourceClip:
     unknown = (math.nan, math.nan)
     if path.is_dir():
         return SourceClip(_read_pngs(path), math.nan, unknown, ())
@@ -121,6 +136,21 @@ def read_clip(path: pathlib.Path) -> SourceClip:
         have, said = len(decoded.frames), decoded.declared_frames
         notes = (f"{have} of {said} frames could be decoded (file truncated?)",)
     return SourceClip(decoded.frames, decoded.fps, unknown, notes)
+
+
+def _believe(clip: SourceClip) -> SourceClip:
+    """The clip without a frame rate or a pixel spacing that cannot be true."""
+    fps, spacing, notes = clip.fps, clip.spacing_mm, list(clip.notes)
+    if not math.isnan(fps) and not 0 < fps <= _MAX_FPS:
+        notes.append(f"{fps:g} frames per second cannot be; the frame rate is taken as unknown")
+        fps = math.nan
+    least, most = sorted(spacing)
+    possible = _MIN_PIXEL_MM <= least and most <= min(_MAX_PIXEL_MM, _MAX_RATIO * least)
+    if not any(map(math.isnan, spacing)) and not possible:
+        sides = " x ".join(f"{side:g}" for side in spacing)
+        notes.append(f"pixels of {sides} mm cannot be; their size is taken as unknown")
+        spacing = (math.nan, math.nan)
+    return SourceClip(clip.frames, fps, spacing, tuple(notes))
 
 
 def fit(clip: SourceClip, crop: str = "square") -> Fitted:
@@ -239,18 +269,35 @@ def _pieces(name: str) -> list[tuple[int, str]]:
 
 
 def _read_pngs(folder: pathlib.Path) -> Frames:
-    frames: list[np.ndarray] = []
-    for path in _pngs(folder):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    frames = video.stack(_pictures(folder))
+    if not len(frames):
+        raise UserError(f"{folder}: has no PNG files")
+    return frames
+
+
+def _pictures(folder: pathlib.Path) -> Iterator[UInt8[np.ndarray, "h w"]]:
+    shape = None
+    for count, path in enumerate(_pngs(folder), 1):
+        # Before OpenCV takes memory for what the header claims.
+        try:
+            with path.open("rb") as file:
+                header = file.read(24)
+        except OSError as error:
+            raise UserError(f"{path}: not readable as PNG ({error.strerror})") from error
+        if header[:8] != b"\x89PNG\r\n\x1a\n" or len(header) < 24:
+            raise UserError(f"{path}: not readable as PNG")
+        width, height = struct.unpack(">II", header[16:])
+        video.check_size(path, count, height, width)
+        if shape not in (None, (height, width)):
+            raise UserError(f"{path}: is of another size than the pictures before it")
+        shape = (height, width)
+        try:
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        except cv2.error as error:
+            raise UserError(f"{path}: not readable as PNG ({error.err})") from error
         if picture is None:
             raise UserError(f"{path}: not readable as PNG")
-        video.check_size(folder, len(frames) + 1, *picture.shape[:2])
-        frames.append(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
-        if frames[-1].shape != frames[0].shape:
-            raise UserError(f"{path}: is of another size than the pictures before it")
-    if not frames:
-        raise UserError(f"{folder}: has no PNG files")
-    return np.stack(frames)
+        yield cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
 
 
 def _resize(mask: SoftMask, height: int, width: int) -> UInt8[np.ndarray, "t {height} {width}"]:

@@ -2,17 +2,15 @@
 
 import math
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 
-from echodfkd_jax.clips.video import MAX_CLIP_BYTES
+from echodfkd_jax.clips.arrays import read_arrays
+from echodfkd_jax.clips.video import check_size
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import SoftMask
 
 SUFFIXES = (".seg.npz", ".seg.npy", ".npz", ".npy")
-_DAMAGES = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def find_mask_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
@@ -35,23 +33,16 @@ def read_masks(path: pathlib.Path) -> SoftMask:
     Raises:
         UserError: the file is missing or damaged, or of another shape, type or range.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            masks = content
-        else:
-            with content:
-                name = "arr_0" if len(content.files) > 1 else content.files[0]
-                masks = content[name]
-    except (*_DAMAGES, KeyError, IndexError) as error:
-        raise UserError(f"{path}: not readable as a mask file ({error})") from error
+    content = read_arrays(path)
+    if "arr_0" not in content and len(content) != 1:
+        raise UserError(f"{path}: has arrays {list(content)}; expected 'arr_0', or one array")
+    masks = content["arr_0"] if "arr_0" in content else next(iter(content.values()))
     shape = masks.shape
     if masks.ndim == 4 and 1 in (shape[1], shape[3]):
         masks = masks[:, 0] if shape[1] == 1 else masks[..., 0]
-    if masks.ndim != 3 or not 0 < math.prod(shape) <= MAX_CLIP_BYTES:
+    if masks.ndim != 3 or not math.prod(shape):
         raise UserError(f"{path}: masks have shape {list(shape)}; expected (t, h, w), (t, 1, h, w)")
+    check_size(path, *masks.shape)
     return _to_soft_mask(path, masks)
 
 
@@ -63,9 +54,14 @@ def _to_soft_mask(path: pathlib.Path, masks: np.ndarray) -> SoftMask:
             raise UserError(f"{path}: uint8 masks of 0 and 1; expected 0..255, or type bool")
         return masks
     # Written so that nan is refused too.
-    if masks.dtype.kind != "f" or not (masks.min() >= 0 and masks.max() <= 1):
+    if masks.dtype.kind != "f":
+        raise UserError(f"{path}: masks are {masks.dtype}; expected uint8, bool or float")
+    if not (masks.min() >= 0 and masks.max() <= 1):
         raise UserError(
             f"{path}: masks are {masks.dtype}, {masks.min()} to {masks.max()}; expected uint8, "
             "bool, or float probabilities 0..1"
         )
-    return np.rint(255 * masks).astype(np.uint8)
+    soft = np.empty(masks.shape, np.uint8)
+    for frame, target in zip(masks, soft):  # The whole at once would take several times as much.
+        target[:] = np.rint(255 * frame)
+    return soft

@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float
 
 from echodfkd_jax.errors import UserError
 
+_MAX_NAME = 200
+_MAX_POSITION_PX = 1e5
 SPLITS = ("TRAIN", "VAL", "TEST")
 
 
@@ -74,7 +76,7 @@ def read_file_list(path: pathlib.Path) -> list[ListedClip]:
     table = _Table(path, ("FileName", "Split"))
     clips: dict[str, ListedClip] = {}
     for row in table:
-        name = stem(row.text("FileName"))
+        name = row.clip_name()
         if name in clips:
             raise row.error("FileName", "a name that is not in the list yet")
         split = row.text("Split").upper()
@@ -102,8 +104,10 @@ def read_volume_tracings(path: pathlib.Path) -> dict[str, TracedFrames]:
     chords = ("X1", "Y1", "X2", "Y2")
     rows: dict[str, dict[int, list[list[float]]]] = {}
     for row in _Table(path, ("FileName", *chords, "Frame")):
-        frames = rows.setdefault(stem(row.text("FileName")), {})
-        chord = [row.number(column, "a number", required=True) for column in chords]
+        frames = rows.setdefault(row.clip_name(), {})
+        chord = [
+            row.number(column, "a pixel position", _is_position, required=True) for column in chords
+        ]
         frames.setdefault(row.index("Frame"), []).append(chord)
     return {
         name: {frame: np.array(table) for frame, table in frames.items()}
@@ -120,7 +124,7 @@ def read_sizes(path: pathlib.Path) -> dict[str, AreaSignal]:
     flags = ("HumanLarge", "HumanSmall", "ComputerSmall")
     rows: dict[str, list[list[float]]] = {}
     for row in _Table(path, ("Filename", "Frame", "Size", *flags)):
-        frames = rows.setdefault(stem(row.text("Filename")), [])
+        frames = rows.setdefault(row.clip_name("Filename"), [])
         if row.index("Frame") != len(frames):
             raise row.error("Frame", f"{len(frames)}, the clip's next frame")
         area = row.number("Size", "an area in pixels", lambda px: px >= 0, required=True)
@@ -138,6 +142,10 @@ def stem(name: str) -> str:
     return name[:-4] if name.lower().endswith((".avi", ".mp4", ".mov")) else name
 
 
+def _is_position(value: float) -> bool:
+    return abs(value) <= _MAX_POSITION_PX
+
+
 @dataclasses.dataclass(frozen=True)
 class _Row:
     """One row, with what an error message needs."""
@@ -152,6 +160,13 @@ class _Row:
         if not value:
             raise self.error(column, "a value")
         return value
+
+    def clip_name(self, column: str = "FileName") -> str:
+        """The stem of a file's name; it becomes part of paths, so that not every text will do."""
+        name = stem(self.text(column))
+        if name in ("", ".", "..") or not name.isprintable() or len(name.encode()) > _MAX_NAME:
+            raise self.error(column, f"a file's name, at most {_MAX_NAME} bytes")
+        return name
 
     def number(
         self,
@@ -189,7 +204,7 @@ class _Row:
     def error(self, column: str, expected: str) -> UserError:
         value = self._value(column)
         return UserError(
-            f"{self.path.name}, line {self.line}: {column} is {value!r}; expected {expected} "
+            f"{self.path.name}, line {self.line}: {column} is {value[:100]!r}; expected {expected} "
             f"({self.path})"
         )
 

@@ -8,8 +8,7 @@ grey conversion, because published masks were made from frames read that way.
 import fractions
 import math
 import pathlib
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import av
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from echodfkd_jax.clips import arrays
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames
 
@@ -25,7 +25,14 @@ SUFFIXES = (".avi", ".gif", ".mov", ".mp4", ".npz")
 # Limits met before memory is taken: a clip that is larger is a wrong file, not an echocardiogram.
 MAX_SIDE_PX = 4096
 MAX_FRAMES = 20_000
-MAX_CLIP_BYTES = 2**32
+MAX_CLIP_BYTES = arrays.MAX_BYTES
+_OPEN_OPTIONS = {
+    # FFmpeg also knows playlists, which would make it open other files and addresses.
+    "format_whitelist": "avi,gif,mov,mp4,m4a,3gp,3g2,mj2",
+    "protocol_whitelist": "file",
+    # Looking for the streams decodes a frame.
+    "max_pixels": str(MAX_SIDE_PX**2),
+}
 
 
 class Video(NamedTuple):
@@ -116,21 +123,44 @@ def resize(frames: Frames, size_px: int) -> UInt8[np.ndarray, "t {size_px} {size
     return resized
 
 
+def stack(frames: Iterable[UInt8[np.ndarray, "h w"]]) -> Frames:
+    """Frames of one size as one array, which grows as they come.
+
+    A list and its copy, as `np.stack` needs them, would take the memory of two clips.
+
+    Returns:
+        uint8 (t, h, w); (0, 0, 0) where no frame comes.
+    """
+    clip = np.empty((0, 0, 0), np.uint8)
+    count = 0
+    for frame in frames:
+        if count == len(clip):
+            clip.resize((count + count // 8 + 1, *frame.shape), refcheck=False)
+        clip[count] = frame
+        count += 1
+    clip.resize((count, *clip.shape[1:]), refcheck=False)
+    return clip
+
+
 def _decode_container(path: pathlib.Path) -> Video:
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute()), options=dict(_OPEN_OPTIONS)) as container:
             if not container.streams.video:
                 raise UserError(f"{path}: no video in this file")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UserError(f"{path}: no installed decoder reads this kind of video")
             check_size(path, 1, stream.height, stream.width)
-            greys = list(_grey_frames(path, container, stream))
+            # A frame may say another size than the header; FFmpeg refuses it before it allocates.
+            stream.codec_context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
+            frames = stack(_grey_frames(path, container, stream))
             fps = float(stream.average_rate) if stream.average_rate else math.nan
             declared = stream.frames
-    except (av.error.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, MemoryError, cv2.error) as error:
         raise UserError(f"{path}: not readable as a video ({error})") from error
-    if not greys:
+    if not len(frames):
         raise UserError(f"{path}: not one frame could be decoded")
-    return Video(np.stack(greys), fps, declared)
+    return Video(frames, fps, declared)
 
 
 def _grey_frames(
@@ -152,35 +182,18 @@ def _grey_frames(
 
 
 def _decode_npz(path: pathlib.Path) -> Video:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            name = next((name for name in ("frames", "arr_0") if name in archive.files), None)
-            if name is None:
-                raise UserError(f"{path}: has arrays {archive.files}; expected 'frames' or 'arr_0'")
-            shape, dtype = _npz_header(path, name)
-            if len(shape) == 4 and shape[-1] == 1:
-                shape = shape[:-1]
-            if len(shape) != 3 or dtype != np.uint8 or not math.prod(shape):
-                raise UserError(
-                    f"{path}: frames are {dtype}{list(shape)}; expected uint8 (t, h, w)"
-                )
-            check_size(path, *shape)
-            frames = archive[name].reshape(shape)
-            fps = float(archive["fps"]) if "fps" in archive.files else math.nan
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not readable as NPZ ({error})") from error
-    return Video(frames, fps, len(frames))
-
-
-def _npz_header(path: pathlib.Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of one array, without reading its data."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            read = np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
+    content = arrays.read_arrays(path)
+    frames = content.get("frames", content.get("arr_0"))
+    if frames is None:
+        raise UserError(f"{path}: has arrays {list(content)}; expected 'frames' or 'arr_0'")
+    shape = frames.shape[:-1] if frames.ndim == 4 and frames.shape[-1] == 1 else frames.shape
+    if len(shape) != 3 or frames.dtype != np.uint8 or not math.prod(shape):
+        raise UserError(f"{path}: frames are {frames.dtype}{list(shape)}; expected uint8 (t, h, w)")
+    check_size(path, *shape)
+    fps = content.get("fps", np.float64(math.nan))
+    if fps.size != 1 or fps.dtype.kind not in "iuf":
+        raise UserError(f"{path}: fps is {fps.dtype}{list(fps.shape)}; expected one number")
+    return Video(np.ascontiguousarray(frames.reshape(shape)), float(fps.reshape(())), shape[0])
 
 
 def check_size(path: pathlib.Path, num_frames: int, height: int, width: int) -> None:
@@ -190,4 +203,4 @@ def check_size(path: pathlib.Path, num_frames: int, height: int, width: int) -> 
     if num_frames > MAX_FRAMES:
         raise UserError(f"{path}: more than {MAX_FRAMES} frames; cut the clip")
     if num_frames * height * width > MAX_CLIP_BYTES:
-        raise UserError(f"{path}: more than {MAX_CLIP_BYTES >> 30} GiB of frames; cut the clip")
+        raise UserError(f"{path}: more than {MAX_CLIP_BYTES >> 20} MiB of frames; cut the clip")

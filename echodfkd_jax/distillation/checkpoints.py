@@ -2,25 +2,32 @@
 
 Orbax writes atomically, but a finished checkpoint that is damaged later still counts: one flipped
 byte is restored as other numbers without an error, an emptied folder is the latest step. So the
-sha256 of all numbers lies beside them, and a step that does not match it is passed over.
+sha256 of all numbers lies beside them, and a step that does not match it is passed over. The sha256
+of every file, written when the save is complete, tells which file it is that was damaged.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 from orbax.checkpoint import checkpoint_managers
 
+from echodfkd_jax.distillation import watch
 from echodfkd_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
+# In the folder of a step.
+_SEAL = "files.sha256"
+_DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large", "Read-only file")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +37,11 @@ class Progress:
     Attributes:
         step: steps taken.
         epoch: epochs finished.
-        validation_loss: at this step; None before the first validation.
+        validation_loss: at this step; None within an epoch.
         best_validation_loss: the lowest so far.
         best_step: where it was reached; the first one on ties.
         epochs_without_improvement: since then.
+        sums: within an epoch, what `monitor.Monitor` has summed up for its lines; else empty.
     """
 
     step: int = 0
@@ -42,6 +50,11 @@ class Progress:
     best_validation_loss: float | None = None
     best_step: int = 0
     epochs_without_improvement: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def within_epoch(self, step: int, sums: dict[str, float]) -> "Progress":
+        """The progress at a step before the end of the next epoch."""
+        return dataclasses.replace(self, step=step, validation_loss=None, sums=sums)
 
     def after_epoch(self, step: int, validation_loss: float) -> "Progress":
         """The progress after one more epoch that ended at `step`."""
@@ -60,14 +73,16 @@ class Progress:
 class Checkpoints:
     """The checkpoints of one run while it trains.
 
-    Of the saved steps the latest `keep_latest` and the best are kept.
+    Of the saved steps the latest `keep_latest` and the best are kept, and those that a watching
+    evaluation has still to score. Of several processes the first alone may use it.
     """
 
     def __init__(self, workdir: str | pathlib.Path, *, keep_latest: int) -> None:
         """Makes `<workdir>/checkpoints` where it does not exist."""
         self._directory = directory(workdir)
-        self._policy = _KeepLatestAndBest(keep_latest)
+        self._policy = _KeepLatestAndBest(keep_latest, pathlib.Path(workdir))
         self._manager: ocp.CheckpointManager | None = None
+        self._unsealed: int | None = None
 
     def restore_latest(self) -> tuple[dict[str, Any], Progress] | None:
         """The newest intact checkpoint, or None where there is none.
@@ -100,19 +115,20 @@ class Checkpoints:
         self._policy.best_step = progress.best_step
         fields = dataclasses.asdict(progress)
         about = {"progress": fields, "sha256": _checksum(tree, fields)}
-        try:
+        with disk_errors(self._directory, OSError):
+            self._finish()
             if self._manager is None:
-                self._manager = _open(self._directory, create=True, policy=self._policy)
+                self._directory.mkdir(parents=True, exist_ok=True)
+                self._manager = _open(self._directory, policy=self._policy)
             saved = self._manager.save(
                 progress.step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave(about)
                 ),
             )
-        except OSError as error:
-            raise UserError(_cannot_write(self._directory, error)) from error
         if not saved:
             raise RuntimeError(f"Orbax did not save step {progress.step} in {self._directory}")
+        self._unsealed = progress.step
 
     def close(self) -> None:
         """Waits until everything is on disk.
@@ -120,15 +136,45 @@ class Checkpoints:
         Raises:
             UserError: the last save failed because the disk is full or not writable.
         """
+        with disk_errors(self._directory, OSError):
+            try:
+                self._finish()
+            finally:
+                manager, self._manager = self._manager, None
+                if manager is not None:
+                    manager.close()
+
+    def _finish(self) -> None:
+        """Waits for the save that is under way."""
         if self._manager is None:
             return
-        manager, self._manager = self._manager, None
-        try:
-            manager.wait_until_finished()
-        except OSError as error:
-            raise UserError(_cannot_write(self._directory, error)) from error
-        finally:
-            manager.close()
+        step, self._unsealed = self._unsealed, None
+        self._manager.wait_until_finished()
+        if step is not None:
+            _seal(self._directory / str(step))
+
+
+@contextlib.contextmanager
+def disk_errors(path: str | pathlib.Path, *others: type[Exception]) -> Iterator[None]:
+    """Turns the errors of a disk that is full or read-only, and `others`, into one line.
+
+    Raises:
+        UserError: names the file, or where it is not known, `path`.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        # By text: TensorStore's errors have no number.
+        known = [text for text in _DISK_FULL if text in str(error)]
+        if not known and not isinstance(error, others):
+            raise
+        reason = known[0] if known else getattr(error, "strerror", None) or error
+        where = getattr(error, "filename", None) or path
+        raise UserError(
+            f"cannot write to {where}: {reason}; earlier checkpoints are untouched"
+        ) from error
 
 
 def directory(workdir: str | pathlib.Path) -> pathlib.Path:
@@ -194,23 +240,36 @@ class _DamagedError(Exception):
 @dataclasses.dataclass
 class _KeepLatestAndBest(checkpoint_managers.PreservationPolicy):
     latest: int
+    workdir: pathlib.Path
     best_step: int = 0
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         del context
         first_kept = len(checkpoints) - self.latest
-        return [i >= first_kept or c.step == self.best_step for i, c in enumerate(checkpoints)]
+        scored = watch.scored_step(self.workdir)
+        return [
+            i >= first_kept or c.step == self.best_step or (scored is not None and c.step > scored)
+            for i, c in enumerate(checkpoints)
+        ]
 
 
-def _open(path: pathlib.Path, *, create: bool, policy: Any = None) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(create=create, preservation_policy=policy)
+def _open(path: pathlib.Path, *, policy: Any = None) -> ocp.CheckpointManager:
+    me = jax.process_index()
+    options = ocp.CheckpointManagerOptions(
+        create=False,
+        preservation_policy=policy,
+        # Orbax would wait for all processes of a run, and only one calls it.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
+        ),
+    )
     return ocp.CheckpointManager(path, options=options)
 
 
 def _steps(path: pathlib.Path) -> list[int]:
     if not path.is_dir():
         return []
-    with _open(path, create=False) as manager:
+    with _open(path) as manager:
         return sorted(manager.all_steps())
 
 
@@ -218,8 +277,9 @@ def _read(path: pathlib.Path, step: int) -> tuple[dict[str, Any], Progress]:
     folder = path / str(step)
     if not any(folder.iterdir()):
         raise _DamagedError(f"checkpoint {folder} is empty")
+    _check_seal(folder)
     try:
-        with _open(path, create=False) as manager:
+        with _open(path) as manager:
             found = manager.restore(
                 step,
                 args=ocp.args.Composite(
@@ -237,6 +297,40 @@ def _read(path: pathlib.Path, step: int) -> tuple[dict[str, Any], Progress]:
     if not intact:
         raise _DamagedError(f"checkpoint {folder} is damaged: its checksum does not match")
     return tree, progress
+
+
+def _seal(folder: pathlib.Path) -> None:
+    """Writes down the sha256 of every file of a finished checkpoint, as `sha256sum` does."""
+    sums = _file_sums(folder)
+    text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+    part = folder / f"{_SEAL}.part"
+    part.write_text(f"{text}{hashlib.sha256(text.encode()).hexdigest()}  {_SEAL}\n")
+    part.replace(folder / _SEAL)
+
+
+def _check_seal(folder: pathlib.Path) -> None:
+    """Names a file that is not what was saved; a kill may have left a checkpoint without seal."""
+    seal = folder / _SEAL
+    if not seal.is_file():
+        return
+    *lines, last = seal.read_text(errors="replace").splitlines(keepends=True) or [""]
+    own = hashlib.sha256("".join(lines).encode()).hexdigest()
+    if last != f"{own}  {_SEAL}\n":
+        raise _DamagedError(f"checkpoint {folder} is damaged: {seal} was changed")
+    sealed = dict(reversed(line.rstrip("\n").split("  ", 1)) for line in lines)
+    found = _file_sums(folder)
+    for name, digest in sealed.items():
+        if found.get(name) != digest:
+            what = "was changed" if name in found else "is missing"
+            raise _DamagedError(f"checkpoint {folder} is damaged: {folder / name} {what}")
+
+
+def _file_sums(folder: pathlib.Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(_SEAL))
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
 
 
 def _checksum(tree: dict[str, Any], progress: dict[str, Any]) -> str:
@@ -267,7 +361,3 @@ def _variables(tree: dict[str, Any], progress: Progress) -> tuple[dict[str, Any]
 
 def _loss(progress: Progress) -> float:
     return float("inf") if progress.validation_loss is None else progress.validation_loss
-
-
-def _cannot_write(path: pathlib.Path, error: OSError) -> str:
-    return f"cannot write to {path}: {error.strerror or error}; earlier checkpoints are untouched"

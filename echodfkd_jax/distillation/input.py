@@ -3,10 +3,14 @@
 Two inputs with one interface. `batch(step)` is random access: the same seed and step give the same
 batch, whatever came before, so the position in the data is the step and needs no saving.
 `expand(batch)` runs inside the compiled step; the generator makes its clips there.
+
+Where several processes train, each reads its own rows of a batch; put together in their order, part
+by part where gradients are accumulated, they are the batch that one process alone would read.
 """
 
+import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -20,6 +24,26 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Clip
 
 Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which rows of every batch this process reads.
+
+    Attributes:
+        index: of the process.
+        count: of processes.
+        parts: of a batch, taken one after the other; every process has rows of each.
+    """
+
+    index: int = 0
+    count: int = 1
+    parts: int = 1
+
+    def rows(self, batch_size: int) -> np.ndarray:
+        """Their places in the batch."""
+        places = np.arange(batch_size).reshape(self.parts, self.count, -1)
+        return places[:, self.index].reshape(-1)
 
 
 @runtime_checkable
@@ -72,8 +96,17 @@ class DatasetInput:
         *,
         batch_size: int,
         seed: int,
+        share: Share = Share(),
     ) -> None:
         """Opens nothing and reads nothing yet.
+
+        Args:
+            train: clips to learn from.
+            validation: clips to validate on.
+            settings: of `config.input`.
+            batch_size: windows per step, over all processes.
+            seed: of the order and the windows.
+            share: rows of this process.
 
         Raises:
             UserError: there are fewer training clips than a batch holds, or none to validate on.
@@ -87,7 +120,8 @@ class DatasetInput:
             raise UserError("there are no validation clips; set config.dataset.num_validation")
         self.steps_per_pass = len(train) // batch_size
         self._settings = settings
-        self._batch_size = batch_size
+        self._rows = batch_size // share.count
+        piece = self._rows // share.parts
         budget = _Budget(int(settings.cache_gib * 2**30))
         window = _Window(settings.window_frames, settings.subsample)
         self._train = (
@@ -95,18 +129,26 @@ class DatasetInput:
             .seed(seed)
             .shuffle()
             .random_map(window)
-            .batch(batch_size, drop_remainder=True)
-            .repeat()
+            .batch(piece, drop_remainder=True)
         )
+        # Of neighbouring pieces each process takes one, until a part, and then a batch, is full.
+        pieces = self.steps_per_pass * share.parts * share.count
+        self._train = self._train[:pieces][share.index :: share.count]
+        if share.parts > 1:
+            self._train = self._train.batch(share.parts, batch_fn=_concatenate)
+        self._train = self._train.repeat()
         # Another seed than training's; one window per clip, the same at every epoch.
-        self._validation = (
+        validation_windows = (
             grain.MapDataset.source(
                 _Decoded(clips=validation, target=settings.target, budget=budget)
             )
             .seed(seed + 1)
             .random_map(window)
-            .batch(batch_size, drop_remainder=False)
+            .batch(self._rows, drop_remainder=False)
         )
+        self._first_validation = validation_windows[:1]
+        self._validation = validation_windows[share.index :: share.count]
+        self._validation_steps = -(-len(validation) // batch_size)
 
     def batch(self, step: int) -> Batch:
         """See `Input`."""
@@ -118,8 +160,11 @@ class DatasetInput:
 
     def validation_batches(self) -> Iterator[Batch]:
         """See `Input`."""
-        for batch in self._validation.to_iter_dataset(self._read_options()):
-            yield _pad(batch, self._batch_size)
+        batches = iter(self._validation.to_iter_dataset(self._read_options()))
+        for _ in range(self._validation_steps):
+            batch = next(batches, None)
+            # The processes before this one may have read the last windows.
+            yield _pad(batch or self._first_validation[0], self._rows, empty=batch is None)
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """See `Input`."""
@@ -143,6 +188,7 @@ class GeneratorInput:
         num_validation: int,
         seed: int,
         teacher: Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]] | None = None,
+        share: Share = Share(),
     ) -> None:
         """Makes nothing yet.
 
@@ -155,6 +201,7 @@ class GeneratorInput:
             num_validation: clips to validate on.
             seed: of all clips.
             teacher: probabilities of frames 0..255; needed for target "teacher".
+            share: rows of this process.
 
         Raises:
             UserError: there is nothing to train or validate on.
@@ -172,12 +219,13 @@ class GeneratorInput:
         self._batch_size = batch_size
         self._num_validation = num_validation
         self._seed = seed
+        self._rows = share.rows(batch_size)
         self._teacher = teacher
 
     def batch(self, step: int) -> Batch:
         """See `Input`: the numbers of the clips, which `expand` makes."""
         first = step * self._batch_size
-        return _numbered(np.arange(first, first + self._batch_size), stream=0)
+        return _numbered(first + self._rows, stream=0)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `Input`."""
@@ -190,7 +238,8 @@ class GeneratorInput:
         """See `Input`."""
         for first in range(0, self._num_validation, self._batch_size):
             last = min(first + self._batch_size, self._num_validation)
-            yield _pad(_numbered(np.arange(first, last), stream=1), self._batch_size)
+            batch = _pad(_numbered(np.arange(first, last), stream=1), self._batch_size)
+            yield {name: values[self._rows] for name, values in batch.items()}
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """See `Input`."""
@@ -205,9 +254,8 @@ class GeneratorInput:
         if self._settings.target == "reference":
             target = mask.astype(jnp.uint8) * jnp.uint8(255)
         else:
-            b, t, h, w = frames.shape
-            prob = self._teacher(frames.reshape(b * t, h, w).astype(jnp.float32))
-            target = jnp.round(255.0 * prob).astype(jnp.uint8).reshape(b, t, h, w)
+            prob = jax.vmap(self._teacher)(frames.astype(jnp.float32))
+            target = jnp.round(255.0 * prob).astype(jnp.uint8)
         every = self._settings.subsample
         video, target = frames[..., ::every, ::every], target[..., ::every, ::every]
         return {"video": video[..., None], "target": target[..., None]}
@@ -217,12 +265,20 @@ def _numbered(numbers: np.ndarray, *, stream: int) -> Batch:
     return {"number": numbers.astype(np.uint32), "stream": np.full(len(numbers), stream, np.uint32)}
 
 
-def _pad(batch: Batch, size: int) -> Batch:
-    """Repeats the last clip up to `size`, with weight 0, so that one program serves all batches."""
+def _pad(batch: Batch, size: int, *, empty: bool = False) -> Batch:
+    """Repeats the last clip up to `size`, with weight 0, so that one program serves all batches.
+
+    `empty`: all clips get weight 0.
+    """
     count = len(next(iter(batch.values())))
     take = np.minimum(np.arange(size), count - 1)
     padded = {name: value[take] for name, value in batch.items()}
-    return {**padded, "weight": (np.arange(size) < count).astype(np.float32)}
+    weighty = 0 if empty else count
+    return {**padded, "weight": (np.arange(size) < weighty).astype(np.float32)}
+
+
+def _concatenate(batches: Sequence[Batch]) -> Batch:
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 class _Window:

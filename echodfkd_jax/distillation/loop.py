@@ -6,10 +6,10 @@ from typing import Any
 from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress
 from echodfkd_jax.distillation.input import Input
 from echodfkd_jax.distillation.monitor import Monitor
-from echodfkd_jax.distillation.parallel import Parallel
+from echodfkd_jax.distillation.parallel import Parallel, on_first
 from echodfkd_jax.distillation.settings import TrainSettings
 from echodfkd_jax.distillation.state import TrainState, to_tree
-from echodfkd_jax.errors import UserError
+from echodfkd_jax.errors import PreemptedError, UserError
 
 # `write_examples(state, epoch, step)` draws some validation frames.
 WriteExamples = Callable[[TrainState, int, int], None]
@@ -29,6 +29,7 @@ def fit(
     monitor: Monitor,
     write_scalars: Callable[[int, int, dict[str, float]], None],
     write_examples: WriteExamples,
+    told_to_stop: Callable[[int], bool],
 ) -> Progress:
     """Trains until the last epoch, or until validation has not improved for `patience` epochs.
 
@@ -36,51 +37,64 @@ def fit(
         state: at `progress.step`, replicated.
         progress: how far the run is.
         data: what is learnt from.
-        settings: `num_epochs`, `patience` and `image_every_epochs` are used.
+        settings: `num_epochs`, `patience`, `checkpoint_every_steps` and `image_every_epochs` are
+            used.
         steps_per_epoch: steps between two validations.
         parallel: where batches go.
         train_step: compiled, see `step.train_step`.
         eval_step: compiled, see `step.eval_step`.
-        checkpoints: saved at the end of every epoch.
+        checkpoints: saved at the end of every epoch, and within one where it is asked for.
         monitor: follows the steps.
         write_scalars: `write_scalars(step, epoch, {tag: value})`.
         write_examples: called every `image_every_epochs` epochs.
+        told_to_stop: asked after every step whether to save and end there. After an epoch's last
+            step the validation is finished first.
 
     Returns:
         The progress at the end.
 
     Raises:
-        UserError: a loss is not finite. The state that gave it is not saved.
+        UserError: a loss is not finite (the state that gave it is not saved), or the disk is full.
+        PreemptedError: told to stop, and saved.
     """
     batches = data.batches(progress.step)
     while finished(progress, settings) is None:
         epoch = progress.epoch + 1
+        last_step = epoch * steps_per_epoch
+        stopping = False
         monitor.resume_clock()
-        for step in range(progress.step + 1, epoch * steps_per_epoch + 1):
+        for step in range(progress.step + 1, last_step + 1):
             state, metrics = train_step(state, parallel.shard(next(batches)))
             monitor.push(step, parallel.first(metrics))
-        step = epoch * steps_per_epoch
+            stopping = told_to_stop(step)
+            if step < last_step and (stopping or _is_due(step, settings.checkpoint_every_steps)):
+                progress = progress.within_epoch(step, monitor.settle())
+                _save(checkpoints, state, progress, parallel)
+            if step < last_step and stopping:
+                raise _preempted(step)
         train_loss = monitor.flush()
 
         scores = validate(state, data, parallel, eval_step)
         if not scores["validation/loss"] < float("inf"):
             raise UserError(
-                f"the validation loss is not finite after step {step}; train again in another "
+                f"the validation loss is not finite after step {last_step}; train again in another "
                 "config.workdir with a lower config.train.learning_rate"
             )
-        write_scalars(step, epoch, scores)
+        write_scalars(last_step, epoch, scores)
         if settings.image_every_epochs and epoch % settings.image_every_epochs == 0:
-            write_examples(state, epoch, step)
+            write_examples(state, epoch, last_step)
 
-        progress = progress.after_epoch(step, scores["validation/loss"])
-        checkpoints.save(to_tree(parallel.first(state)), progress)
-        monitor.bar.write(
-            f"epoch {epoch}/{settings.num_epochs}, step {step}: "
+        progress = progress.after_epoch(last_step, scores["validation/loss"])
+        _save(checkpoints, state, progress, parallel)
+        monitor.say(
+            f"epoch {epoch}/{settings.num_epochs}, step {last_step}: "
             f"train loss {train_loss:.4f}, "
             f"validation loss {scores['validation/loss']:.4f}, "
             f"Dice {scores['validation/dice']:.3f}"
-            + (" (best)" if progress.best_step == step else "")
+            + (" (best)" if progress.best_step == last_step else "")
         )
+        if stopping and finished(progress, settings) is None:
+            raise _preempted(last_step)
     return progress
 
 
@@ -107,3 +121,17 @@ def validate(
         "validation/loss": total["loss_sum"] / total["count"],
         "validation/dice": total["dice_sum"] / total["count"],
     }
+
+
+def _is_due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _save(
+    checkpoints: Checkpoints, state: TrainState, progress: Progress, parallel: Parallel
+) -> None:
+    on_first(lambda: checkpoints.save(to_tree(parallel.first(state)), progress))
+
+
+def _preempted(step: int) -> PreemptedError:
+    return PreemptedError(f"told to stop: saved after step {step}; the same command continues")

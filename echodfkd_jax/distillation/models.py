@@ -12,7 +12,8 @@ from echodfkd_jax.teachers.unet import UNet
 
 _MODELS: dict[str, type[nn.Module]] = {"convlstm": ConvLSTMUNet, "unet": UNet}
 # Fields that say how a model is run, not what its weights are.
-_RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype"})
+_RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat"})
+_DTYPES = ("float32", "bfloat16")
 
 
 def build_model(name: str, **fields: Any) -> nn.Module:
@@ -23,7 +24,7 @@ def build_model(name: str, **fields: Any) -> nn.Module:
         **fields: the model's fields.
 
     Raises:
-        UserError: an unknown name or field.
+        UserError: an unknown name or field, or another `dtype` than float32 and bfloat16.
     """
     if name not in _MODELS:
         raise UserError(f"config.model.name={name!r} is unknown; use one of {sorted(_MODELS)}")
@@ -32,6 +33,10 @@ def build_model(name: str, **fields: Any) -> nn.Module:
     if unknown:
         raise UserError(
             f"config.model.{unknown[0]} is no field of model {name!r}; it has {sorted(known)}"
+        )
+    if fields.get("dtype", "float32") not in _DTYPES:
+        raise UserError(
+            f"config.model.dtype={fields['dtype']!r}: expected {' or '.join(map(repr, _DTYPES))}"
         )
     fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
     try:

@@ -7,10 +7,9 @@ never waits for the host, and a number that is not finite is still noticed befor
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
-import numpy as np
 import tqdm
 
 from echodfkd_jax.errors import UserError
@@ -20,6 +19,9 @@ WriteScalars = Callable[[int, dict[str, float]], None]
 
 # The first step is compiled; the time of the nine after it is what to expect.
 _TIMED_STEPS = 10
+# What is summed up over an epoch, and over the steps since the last line of metrics.
+_EPOCH = ("epoch_loss_sum", "epoch_count")
+_LINE = ("line_loss_sum", "line_count", "line_grad_norm", "line_steps")
 
 
 class Monitor:
@@ -35,6 +37,8 @@ class Monitor:
         first_step: int,
         num_steps: int,
         last_saved: Callable[[], str],
+        sums: Mapping[str, float] | None = None,
+        silent: bool = False,
     ) -> None:
         """Opens the progress bar.
 
@@ -47,17 +51,20 @@ class Monitor:
             first_step: steps taken before this start.
             num_steps: steps of the longest possible run.
             last_saved: names the last good checkpoint, for the message about a bad step.
+            sums: what `settle` gave within the epoch that is continued.
+            silent: no progress bar and nothing said; for all processes but one.
         """
         self._write = write
         self._learning_rate = learning_rate
         self._log_every_steps = log_every_steps
         self._batch_size = batch_size
         self._num_steps = num_steps
+        self._silent = silent
         self._last_saved = last_saved
         self._waiting: tuple[int, dict[str, jax.Array]] | None = None
-        self._window: list[dict[str, float]] = []
-        self._window_start_s = time.perf_counter()
-        self._epoch_sums = np.zeros(2)
+        self._sums = dict.fromkeys((*_EPOCH, *_LINE), 0.0) | dict(sums or {})
+        self._clips = 0.0  # Since the clock of the line was started.
+        self._line_start_s = time.perf_counter()
         self._first_step = first_step
         self._timed_from_s = 0.0
         self._paused_at_s = time.perf_counter()
@@ -66,6 +73,7 @@ class Monitor:
             total=num_steps,
             initial=first_step,
             unit="step",
+            disable=silent,
             dynamic_ncols=True,
             # A log file gets a line now and then instead of a thousand.
             mininterval=0.2 if terminal else 30.0,
@@ -82,6 +90,20 @@ class Monitor:
         if waiting is not None:
             self._look(*waiting)
 
+    def settle(self) -> dict[str, float]:
+        """Looks at what is waiting, in the middle of an epoch.
+
+        Returns:
+            What a later start needs to go on as if there had been no break.
+
+        Raises:
+            UserError: see `push`.
+        """
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._look(*waiting)
+        return dict(self._sums)
+
     def flush(self) -> float:
         """Looks at what is waiting and ends the line of metrics; the clock stands still after it.
 
@@ -94,7 +116,8 @@ class Monitor:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self._look(*waiting, end=True)
-        (loss_sum, count), self._epoch_sums = self._epoch_sums, np.zeros(2)
+        loss_sum, count = self._sums["epoch_loss_sum"], self._sums["epoch_count"]
+        self._sums.update(dict.fromkeys(_EPOCH, 0.0))
         self._paused_at_s = time.perf_counter()
         return loss_sum / count if count else math.nan
 
@@ -102,7 +125,12 @@ class Monitor:
         """Leaves what was done since `flush`, such as validation, out of the speed."""
         now_s = time.perf_counter()
         self._timed_from_s += now_s - self._paused_at_s
-        self._window_start_s = now_s
+        self._line_start_s, self._clips = now_s, 0.0
+
+    def say(self, text: str) -> None:
+        """Prints a line above the progress bar."""
+        if not self._silent:
+            self.bar.write(text)
 
     def close(self) -> None:
         """Closes the progress bar."""
@@ -117,27 +145,31 @@ class Monitor:
                 f"config.train.learning_rate (now {self._learning_rate(step - 1):g}) or with "
                 "config.train.clip_norm=1.0"
             )
-        self._window.append(values)
-        self._epoch_sums += (values["loss_sum"], values["count"])
+        for name in ("loss_sum", "count"):
+            self._sums[f"epoch_{name}"] += values[name]
+            self._sums[f"line_{name}"] += values[name]
+        self._sums["line_grad_norm"] += values["grad_norm"]
+        self._sums["line_steps"] += 1
+        self._clips += values["count"]
         self.bar.update()
         self._estimate(step)
         if end or step % self._log_every_steps == 0:
             self._line(step)
 
     def _line(self, step: int) -> None:
-        now_s = time.perf_counter()
-        count = sum(values["count"] for values in self._window)
+        now_s, sums = time.perf_counter(), self._sums
         line = {
-            "train/loss": sum(values["loss_sum"] for values in self._window) / count,
+            "train/loss": sums["line_loss_sum"] / sums["line_count"],
             "train/learning_rate": float(self._learning_rate(step - 1)),
-            "train/grad_norm": float(np.mean([values["grad_norm"] for values in self._window])),
-            "train/clips_per_s": count / max(now_s - self._window_start_s, 1e-9),
+            "train/grad_norm": sums["line_grad_norm"] / sums["line_steps"],
+            "train/clips_per_s": self._clips / max(now_s - self._line_start_s, 1e-9),
         }
         self._write(step, line)
         self.bar.set_postfix_str(
             f"loss {line['train/loss']:.4f}, {line['train/clips_per_s']:.1f} clips/s", refresh=False
         )
-        self._window, self._window_start_s = [], now_s
+        sums.update(dict.fromkeys(_LINE, 0.0))
+        self._line_start_s, self._clips = now_s, 0.0
 
     def _estimate(self, step: int) -> None:
         done = step - self._first_step
@@ -145,9 +177,14 @@ class Monitor:
             self._timed_from_s = time.perf_counter()
         elif done == _TIMED_STEPS:
             per_step_s = (time.perf_counter() - self._timed_from_s) / (_TIMED_STEPS - 1)
-            left_s = per_step_s * (self._num_steps - step)
-            left = f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
-            self.bar.write(
-                f"{per_step_s:.3g} s per step of {self._batch_size} clips: at most {left} for the "
-                f"{self._num_steps - step} steps left, and the validations"
+            left = self._num_steps - step
+            self.say(
+                f"{per_step_s:.3g} s per step of {self._batch_size} clips: at most "
+                f"{_duration(per_step_s * left)} for the {left} steps left, "
+                f"{_duration(per_step_s * self._num_steps)} for all {self._num_steps}, "
+                "and the validations"
             )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

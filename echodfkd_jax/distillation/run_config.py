@@ -1,17 +1,19 @@
 """The resolved configuration of a run, `<workdir>/config.json`, and whether it may be continued."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
 
 import ml_collections
 
+from echodfkd_jax.distillation.settings import AugmentSettings
 from echodfkd_jax.errors import UserError
 
 # Fields that decide what the weights become; a run cannot be continued with others. The place of
 # the data set, the devices, and what is logged or kept may change between two starts, and so may
 # the number of epochs and the patience: training then goes on, or ends earlier.
-_FIXED = ("seed", "dataset", "teacher", "model", "input", "train")
+_FIXED = ("seed", "dataset", "teacher", "model", "input", "augment", "train")
 _FREE = {
     "dataset.data_dir",
     "dataset.manual_dir",
@@ -20,8 +22,17 @@ _FREE = {
     "train.num_epochs",
     "train.patience",
     "train.keep_checkpoints",
+    "train.checkpoint_every_steps",
+    "model.remat",
     "train.log_every_steps",
     "train.image_every_epochs",
+}
+# Fields that older runs do not have, and what they did.
+_BEFORE = {
+    "model.dtype": "float32",
+    "train.accumulate_steps": 1,
+    "train.sync_batch_norm": True,
+    **{f"augment.{name}": off for name, off in dataclasses.asdict(AugmentSettings()).items()},
 }
 
 
@@ -54,10 +65,12 @@ def load(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
     """
     try:
         fields = json.loads(path(workdir).read_text())
+        if not isinstance(fields, dict):
+            raise ValueError("not an object")
         return ml_collections.ConfigDict(fields).lock()
     except FileNotFoundError as error:
         raise UserError(f"{path(workdir)} is missing; run --stage=train first") from error
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{path(workdir)} cannot be read: {error}") from error
 
 
@@ -67,7 +80,7 @@ def check_same(config: ml_collections.ConfigDict, saved: ml_collections.ConfigDi
     Raises:
         UserError: names the first field that differs, with both values.
     """
-    now, then = _flat(config), _flat(saved)
+    now, then = _BEFORE | _flat(config), _BEFORE | _flat(saved)
     for field in sorted(now.keys() | then.keys()):
         if field.split(".")[0] not in _FIXED or _is_free(field, now):
             continue

@@ -52,6 +52,11 @@ class TrainSettings:
 
     Attributes:
         batch_size: windows per step, over all devices.
+        accumulate_steps: parts that a step's batch is computed in, one after the other; the memory
+            is that of one part, the gradient that of the whole batch. Normalisation statistics are
+            those of a part.
+        sync_batch_norm: normalisation statistics are those of all devices, so that the number of
+            devices does not matter; False: each device's own.
         num_epochs: epochs at most.
         steps_per_epoch: steps between two validations; 0: one pass over the training clips.
         learning_rate: Adam's, after the warm-up.
@@ -60,6 +65,7 @@ class TrainSettings:
         clip_norm: largest norm of the gradient; larger ones are scaled down; 0: off.
         patience: epochs without a better validation loss before training stops; 0: never.
         keep_checkpoints: how many of the latest are kept; the best is kept besides.
+        checkpoint_every_steps: steps between two checkpoints within an epoch; 0: only at its end.
         log_every_steps: steps per line of metrics.
         image_every_epochs: epochs between validation frames in TensorBoard; 0: none.
     """
@@ -75,9 +81,18 @@ class TrainSettings:
     keep_checkpoints: int
     log_every_steps: int
     image_every_epochs: int
+    accumulate_steps: int = 1
+    sync_batch_norm: bool = True
+    checkpoint_every_steps: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("batch_size", "num_epochs", "keep_checkpoints", "log_every_steps"):
+        for field in (
+            "batch_size",
+            "accumulate_steps",
+            "num_epochs",
+            "keep_checkpoints",
+            "log_every_steps",
+        ):
             _require(
                 getattr(self, field) >= 1,
                 f"config.train.{field}",
@@ -89,6 +104,7 @@ class TrainSettings:
             "warmup_steps",
             "clip_norm",
             "patience",
+            "checkpoint_every_steps",
             "image_every_epochs",
         ):
             _require(
@@ -105,18 +121,83 @@ class TrainSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class AugmentSettings:
+    """Section `config.augment`: how strongly training clips are changed; all off unless told.
+
+    Each is drawn anew for every clip and step, evenly over what is named here.
+
+    Attributes:
+        gain: brightness is multiplied by 2^-gain to 2^gain.
+        gamma: grey values are raised to a power of 2^-gamma to 2^gamma.
+        speckle: noise that multiplies, of 0 to this deviation, new in every frame and pixel.
+        blur_px: Gaussian blur with a deviation of 0 to so many pixels.
+        shift: each way by up to this part of the frame's side.
+        rotation_degrees: around the middle, by up to so many degrees each way.
+        scale: the picture is made 2^-scale to 2^scale times as large; larger ones are cropped.
+        max_stride: every 1st to max_stride-th frame; see `augmentation.quicken`.
+        sector_degrees: 0 to so many degrees of a sector of 90 are blacked out on each side.
+    """
+
+    gain: float = 0.0
+    gamma: float = 0.0
+    speckle: float = 0.0
+    blur_px: float = 0.0
+    shift: float = 0.0
+    rotation_degrees: float = 0.0
+    scale: float = 0.0
+    max_stride: int = 1
+    sector_degrees: float = 0.0
+
+    def __post_init__(self) -> None:
+        limits = {
+            "gain": 3,
+            "gamma": 3,
+            "speckle": 2,
+            "blur_px": 10,
+            "shift": 0.5,
+            "rotation_degrees": 180,
+            "scale": 2,
+            "sector_degrees": 45,
+        }
+        for field, limit in limits.items():
+            value = getattr(self, field)
+            _require(0 <= value <= limit, f"config.augment.{field}", value, f"0 (off) to {limit}")
+        stride = self.max_stride
+        _require(stride >= 1, "config.augment.max_stride", stride, "1 (off) or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class ParallelSettings:
     """Section `config.parallel`.
 
     Attributes:
         mode: "jit" or "pmap"; both run the same step and give the same numbers.
+        coordinator: who brings several processes together. Empty: this process is alone. "auto":
+            as the TPU, SLURM, MPI or Kubernetes says. HOST:PORT: where process 0 listens.
+        num_processes: with HOST:PORT.
+        process_id: this one's, from 0, with HOST:PORT.
     """
 
     mode: str
+    coordinator: str = ""
+    num_processes: int = 1
+    process_id: int = 0
 
     def __post_init__(self) -> None:
         modes = ("jit", "pmap")
         _require(self.mode in modes, "config.parallel.mode", self.mode, _one_of(modes))
+        where = self.coordinator
+        _require(
+            where in ("", "auto") or where.rpartition(":")[2].isdigit(),
+            "config.parallel.coordinator",
+            where,
+            "'auto', HOST:PORT, or nothing",
+        )
+        count, index = self.num_processes, self.process_id
+        _require(count >= 1, "config.parallel.num_processes", count, "1 or more")
+        _require(
+            0 <= index < count, "config.parallel.process_id", index, f"one of 0 to {count - 1}"
+        )
 
 
 def _one_of(values: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from echodfkd_jax.evaluation import disks, phase, segmentation
-from echodfkd_jax.evaluation.calibration import expected_calibration_error
+from echodfkd_jax.evaluation.calibration import calibration_error, count_bins
 from echodfkd_jax.evaluation.correlation import pearson
 from echodfkd_jax.evaluation.ejection_fraction import ejection_fraction_percent
 from echodfkd_jax.types import Clip, Masks, SoftMask
@@ -72,12 +72,7 @@ def clip_metrics(clip: Clip, masks: Mapping[str, SoftMask]) -> dict[str, float]:
     frames = find_phase_frames(clip, masks)
     found: dict[str, float] = {"ef/recorded": float(clip.ef_percent)}
     for model, mask in masks.items():
-        others = {"reference": _reference_of(clip)}
-        if "teacher" in masks and model != "teacher":
-            others["teacher"] = _Target(
-                np.arange(len(mask)), masks["teacher"] > MASK_THRESHOLD, masks["teacher"]
-            )
-        for name, target in others.items():
+        for name, target in _targets(clip, model, masks).items():
             found |= {
                 f"{metric}/{model}_vs_{name}": value
                 for metric, value in _compare(mask, target, frames).items()
@@ -89,6 +84,21 @@ def clip_metrics(clip: Clip, masks: Mapping[str, SoftMask]) -> dict[str, float]:
         at = [reference.masks[reference.frames == frames[name]][0] for name in PHASES]
         found["ef_area/reference"], found["ef_disks/reference"] = _two_fractions(*at)
     return found
+
+
+def calibration_counts(
+    clip: Clip, masks: Mapping[str, SoftMask]
+) -> dict[str, Float64[np.ndarray, "3 bins"]]:
+    """Counts of `calibration.count_bins` by `<model>_vs_<reference or teacher>`.
+
+    Only what the clip has is there. The teacher's mask is cut at `MASK_THRESHOLD`.
+    """
+    return {
+        f"{model}_vs_{name}": count_bins(mask[target.frames], target.masks)
+        for model, mask in masks.items()
+        for name, target in _targets(clip, model, masks).items()
+        if len(target.frames)
+    }
 
 
 def area_curves(
@@ -118,6 +128,15 @@ class _Target:
     soft: SoftMask | None = None
 
 
+def _targets(clip: Clip, model: str, masks: Mapping[str, SoftMask]) -> dict[str, _Target]:
+    """What a model is compared with, by name."""
+    targets = {"reference": _reference_of(clip)}
+    if "teacher" in masks and model != "teacher":
+        teacher = masks["teacher"]
+        targets["teacher"] = _Target(np.arange(len(teacher)), teacher > MASK_THRESHOLD, teacher)
+    return targets
+
+
 def _reference_of(clip: Clip) -> _Target:
     return _Target(np.asarray(clip.reference_frames), clip.reference_masks)
 
@@ -131,7 +150,7 @@ def _compare(mask: SoftMask, target: _Target, frames: PhaseFrames) -> dict[str, 
         "dice": _mean(dice),
         "iou": _mean(iou),
         "empty_frames": float(segmentation.both_empty(binary, target.masks).sum()),
-        "calibration_error": expected_calibration_error(soft, target.masks),
+        "calibration_error": calibration_error(count_bins(soft, target.masks)),
         "area_correlation": math.nan,
     }
     for name in PHASES:

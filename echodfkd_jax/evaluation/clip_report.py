@@ -10,16 +10,8 @@ from echodfkd_jax.evaluation import disks
 from echodfkd_jax.evaluation.beats import Beats, find_beats
 from echodfkd_jax.evaluation.clip_metrics import MASK_THRESHOLD
 from echodfkd_jax.evaluation.ejection_fraction import ejection_fraction_percent
+from echodfkd_jax.evaluation.view import MAX_UNSURE_BAND, View, describe_view
 from echodfkd_jax.types import SoftMask
-
-# A left ventricle fills this part of an apical four-chamber picture.
-AREA_FRACTION = (0.01, 0.4)
-# So much of a mask is one connected part.
-MIN_ONE_PART = 0.9
-# In so many frames the mask has to look like a ventricle.
-MIN_PLAUSIBLE = 0.8
-# Pixels that are neither inside nor outside, 10 to 90 %, relative to those inside.
-MAX_UNSURE = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +45,8 @@ class ClipReport:
         ef_disks_percent: mean over them; nan without any.
         beat_length_frames: from the autocorrelation; nan when unknown.
         confidence: 0..1, the least of: how well the curve repeats itself, in how many frames the
-            mask looks like a ventricle, how sure the masks are, how well the beats agree.
+            mask looks like a ventricle, how sure the masks are, how well the beats agree; at most
+            one half when the view does not look like an apical four-chamber view.
         remarks: plain sentences about what makes the numbers unreliable; none when nothing does.
     """
 
@@ -81,9 +74,12 @@ def report_clip(
     beats = tuple(
         _measure(binary[ed], binary[es], ed, es, pixel_spacing_mm) for ed, es in found.beats
     )
-    plausible, unsure = _plausible_fraction(binary), _unsure_fraction(mask)
+    view = describe_view(mask)
     by_disks = np.array([beat.ef_disks_percent for beat in beats])
-    factors = [plausible, 1 - min(unsure / MAX_UNSURE, 1.0) / 2, found.periodicity]
+    unsure = min(view.unsure_band / MAX_UNSURE_BAND, 1.0)
+    factors = [view.plausible, 1 - unsure / 2, found.periodicity]
+    if not view.four_chamber:
+        factors.append(0.5)
     if len(beats) > 1:
         factors.append(max(0.0, 1 - float(by_disks.std()) / 20))  # 20 points apart: worthless.
     return ClipReport(
@@ -92,7 +88,7 @@ def report_clip(
         ef_disks_percent=_mean(by_disks),
         beat_length_frames=found.length_frames,
         confidence=min(factors) if beats else 0.0,
-        remarks=_remarks(found, plausible, unsure),
+        remarks=_remarks(found, view),
     )
 
 
@@ -114,31 +110,13 @@ def _measure(
     )
 
 
-def _plausible_fraction(binary: Bool[np.ndarray, "t h w"]) -> float:
-    """Part of the frames whose mask is of a ventricle's size and in one piece."""
-    if len(binary) == 0:
-        return 0.0
-    plausible = 0
-    for mask in binary:
-        area = np.count_nonzero(mask)
-        sized = AREA_FRACTION[0] <= area / mask.size <= AREA_FRACTION[1]
-        plausible += sized and np.count_nonzero(disks.largest_part(mask)) >= MIN_ONE_PART * area
-    return plausible / len(binary)
-
-
-def _unsure_fraction(mask: SoftMask) -> float:
-    """Pixels of probability 10 to 90 %, relative to the pixels inside; large without any inside."""
-    unsure = np.count_nonzero((mask > 25) & (mask < 230))
-    return unsure / max(np.count_nonzero(mask > MASK_THRESHOLD), 1)
-
-
-def _remarks(found: Beats, plausible: float, unsure: float) -> tuple[str, ...]:
+def _remarks(found: Beats, view: View) -> tuple[str, ...]:
     remarks = []
     if not found.beats:
         remarks.append("No contraction was found, so there is no ejection fraction.")
     elif not found.whole_beat:
         remarks.append("The clip does not show one whole beat; the ejection fraction is a guess.")
-    if plausible < MIN_PLAUSIBLE or unsure > MAX_UNSURE:
+    if not view.four_chamber:
         remarks.append("To the model this does not look like an apical four-chamber view.")
     return tuple(remarks)
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int
 
+from echodfkd_jax.clips.arrays import read_arrays
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames, Masks, SoftMask
 
@@ -92,7 +93,7 @@ def read_metrics(directory: pathlib.Path) -> dict[str, Any]:
         return metrics
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(
             f"{path}: cannot be read ({error}); delete it and run --stage=evaluate"
         ) from error
@@ -176,11 +177,10 @@ def write_text(path: pathlib.Path, text: str) -> pathlib.Path:
 
 
 def _read_shown(path: pathlib.Path) -> ShownClip:
-    with np.load(path, allow_pickle=False) as arrays:
+    arrays = read_arrays(path)
+    try:
         ed, es = arrays["phase_frames"].tolist()
-        masks = {
-            key.removeprefix("mask_"): arrays[key] for key in arrays.files if key[:5] == "mask_"
-        }
+        masks = {key.removeprefix("mask_"): arrays[key] for key in arrays if key[:5] == "mask_"}
         return ShownClip(
             name=str(arrays["name"]),
             rank=str(arrays["rank"]),
@@ -192,6 +192,10 @@ def _read_shown(path: pathlib.Path) -> ShownClip:
             reference_frames=arrays["reference_frames"],
             reference_masks=arrays["reference_masks"],
         )
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: not written by --stage=evaluate ({error}); delete it and run it again"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

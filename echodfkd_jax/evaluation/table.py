@@ -14,6 +14,7 @@ ROWS = (
     ("mean", "afd_ed/{}_vs_teacher", "ED off the teacher's by, frames", 1),
     ("mean", "afd_es/{}_vs_teacher", "ES off the teacher's by, frames", 1),
     ("mean", "calibration_error/{}_vs_reference", "Calibration error", 4),
+    ("mean", "calibration_error/{}_vs_teacher", "  against the teacher, cut at 1/2", 4),
     ("correlation", "ef_area/{}_vs_recorded", "EF by areas, r with recorded", 2),
     ("correlation", "ef_disks/{}_vs_recorded", "EF by disks, r with recorded", 2),
     ("correlation", "ef_area/{}_vs_teacher", "EF by areas, r with teacher's", 2),

@@ -1,8 +1,8 @@
 """A student as an ONNX file: `python -m echodfkd_jax.interop.onnx_export IN.safetensors OUT.onnx`.
 
-Run it in an environment of its own, with requirements-onnx.txt: jax2onnx holds Orbax back at a
-version that the training does not work with. Nothing but jax, flax, jaxtyping, safetensors and
-jax2onnx is needed here, and nothing but onnxruntime to run the file.
+`--stage=export` calls it in an environment of its own, with requirements-onnx.txt: jax2onnx holds
+Orbax back at a version that the training does not work with. Nothing but jax, flax, jaxtyping,
+safetensors and jax2onnx is needed here, and nothing but onnxruntime to run the file.
 """
 
 import sys
@@ -45,6 +45,7 @@ def export_onnx(
     """
     try:
         import jax2onnx
+        import onnx
     except ImportError as error:
         raise UserError(
             "jax2onnx is missing; make an environment of its own with "
@@ -66,6 +67,22 @@ def export_onnx(
         return_mode="file",
         output_path=str(path),
     )
+    written = onnx.load(str(path))
+    _forget_shapes(written.graph)
+    onnx.save(written, str(path))
+
+
+def _forget_shapes(graph: Any) -> None:
+    """Removes the inferred shapes of what lies between a graph's nodes, also inside loops.
+
+    jax2onnx gives the lengths of the warm-up's loop and of the clip's one name, upon which
+    onnxruntime lets them share memory and stops. It infers shapes itself where there are none.
+    """
+    del graph.value_info[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _forget_shapes(attribute.g)
 
 
 def main(argv: list[str]) -> int:

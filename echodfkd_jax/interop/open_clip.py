@@ -91,7 +91,7 @@ def architecture_from_open_clip(
             text_heads=text_width // _HEAD_WIDTH,
             text_layers=_count(r"transformer\.resblocks\.(\d+)\.", state_dict),
         )
-    except (KeyError, IndexError) as error:
+    except (KeyError, IndexError, ValueError) as error:
         raise UserError(
             f"{source}: no open_clip model with a ConvNeXt image tower and a CLIP text tower "
             f"(looked for {error}); wrap another model in a Python class that embeds images and "
@@ -157,8 +157,16 @@ def _without_prefix(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def _count(pattern: str, keys: Mapping[str, np.ndarray]) -> int:
-    """One more than the highest number that the pattern's group takes in any key."""
-    return 1 + max((int(match[1]) for key in keys if (match := re.match(pattern, key))), default=-1)
+    """How many numbers, 0, 1, 2, ..., the pattern's group takes in the keys.
+
+    Raises:
+        KeyError: a number is left out.
+    """
+    numbers = {int(match[1]) for key in keys if (match := re.match(pattern, key))}
+    missing = set(range(len(numbers))) - numbers
+    if missing:
+        raise KeyError(f"number {min(missing)} of {pattern}")
+    return len(numbers)
 
 
 def _refuse(source: str, complaint: str, keys: set[str]) -> None:

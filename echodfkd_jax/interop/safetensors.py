@@ -62,7 +62,10 @@ def load_variables(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
             metadata = file.metadata() or {}
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         variables = traverse_util.unflatten_dict(flat, sep="/")
-    except (safetensors.SafetensorError, ValueError, TypeError) as error:
+    except (
+        *(safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError),
+        *(OSError, OverflowError, MemoryError),
+    ) as error:
         raise UserError(
             f"{path}: not a readable safetensors file of weights ({error}); copy it again or "
             "name another file"

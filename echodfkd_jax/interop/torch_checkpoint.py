@@ -9,6 +9,7 @@ import contextlib
 import pathlib
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from echodfkd_jax.errors import UserError
 
 _EXTENSIONS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 # Where training scripts and PyTorch Lightning put the weights among their other records.
+_DAMAGES = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, MemoryError)
 _STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
@@ -96,7 +98,7 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 
         with safetensors.safe_open(path, framework="np") as file:
             return {key: _without_bfloat16(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, *_DAMAGES) as error:
         raise UserError(
             f"{path}: damaged, or no safetensors file ({error}); get the file again"
         ) from error
@@ -114,6 +116,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"{path}: reading a PyTorch file needs PyTorch; `pip install torch`, or convert the "
             "file to safetensors"
         ) from error
+    _check_stored(path)
     try:
         with _inert_classes(torch):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -134,7 +137,24 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"{path}: no state dict found; expected a dictionary of tensors, or one under "
             f"{', '.join(map(repr, _STATE_DICT_KEYS))}"
         )
+    for key, value in state_dict.items():
+        if value.layout != torch.strided or value.is_quantized:
+            raise UserError(f"{path}: {key} is sparse or quantised; expected plain tensors")
+        # A view may repeat a few bytes to any size.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(f"{path}: {key} claims {list(value.shape)}, more than the file has")
     return {key: _to_numpy(value, torch) for key, value in state_dict.items()}
+
+
+def _check_stored(path: pathlib.Path) -> None:
+    """Refuses compressed entries: PyTorch writes none, and they may unpack to any size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [i for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # PyTorch's older format, or damaged, which the reader finds out.
+    if packed:
+        raise UserError(f"{path}: {packed[0].filename} is compressed; save it with torch.save")
 
 
 @contextlib.contextmanager

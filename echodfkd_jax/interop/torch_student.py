@@ -26,7 +26,7 @@ _NORM = {
     "running_var": "batch_stats/{}/var",
 }
 _COUNTER = "num_batches_tracked"
-_CELL_BIAS = re.compile(r"conv_lstm_blocks\.(\d+)\.conv_lstm_layers\.(\d+)\.cell\.conv\.bias")
+_CELL_BIAS = re.compile(r"conv_lstm_blocks\.(\d{1,3})\.conv_lstm_layers\.(\d{1,3})\.cell\.conv\.bias")
 
 
 def size_of(state_dict: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -44,12 +44,17 @@ def size_of(state_dict: Mapping[str, np.ndarray]) -> dict[str, int]:
         found = _CELL_BIAS.fullmatch(key.removeprefix(_PREFIX))
         if found:
             cells[int(found[1]), int(found[2]) // 2] = np.shape(value)
-    if (0, 0) not in cells:
+    if len(cells.get((0, 0), ())) != 1:
         raise UserError(
             "PyTorch state dict: conv_lstm_blocks.0.conv_lstm_layers.0.cell.conv.bias is missing; "
             "expected a student of the published code"
         )
     blocks, layers = (1 + max(index) for index in zip(*cells))
+    if len(cells) != blocks * layers:
+        raise UserError(
+            f"PyTorch state dict: {len(cells)} ConvLSTM layers, numbered as if they were "
+            f"{blocks * layers}; expected a student of the published code"
+        )
     return {"blocks": blocks, "layers": layers, "filters": cells[0, 0][0] // 4}
 
 

@@ -19,11 +19,13 @@ import ml_collections
 import numpy as np
 import tqdm
 
-from echodfkd_jax.distillation import checkpoints, loop, run_config
+from echodfkd_jax.distillation import checkpoints, loop, run_config, watch
 from echodfkd_jax.distillation.models import build_model
+from echodfkd_jax.distillation.parallel import over_local_devices
 from echodfkd_jax.distillation.settings import TrainSettings
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import (
+    calibration,
     clip_metrics,
     files,
     protocols,
@@ -43,7 +45,7 @@ from echodfkd_jax.teachers.base import weights_fingerprint
 from echodfkd_jax.types import Clip, SoftMask
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
-DEFINITIONS = 2
+DEFINITIONS = 3
 # What ranks the clips for the report, the first that the clips have.
 RANKED_BY = ("dice/student_vs_teacher", "dice/student_vs_reference")
 # Folder of the evaluations that a watching job makes, by step.
@@ -110,7 +112,7 @@ def _evaluate(
     def predict(batch: Sequence[Clip]) -> list[SoftMask]:
         if len({clip.frames.shape for clip in batch}) == 1 and len(batch) == settings.batch_size:
             frames = np.stack([clip.frames for clip in batch])
-            return list(predict_clips(model, variables, frames))
+            return list(predict_clips(model, variables, frames, spread=over_local_devices))
         # Other sizes of batches would each be compiled; one by one is compiled once.
         return [predict_clips(model, variables, clip.frames[None])[0] for clip in batch]
 
@@ -154,6 +156,7 @@ class _Scored:
         self.numbers: list[dict[str, float]] = []
         self.protocol_numbers: list[dict[str, float]] = []
         self.curves: list[tuple[str, Mapping[str, Any]]] = []
+        self.calibration_counts: dict[str, np.ndarray] = {}
         with tqdm.tqdm(total=len(clips), desc="evaluating", unit="clip") as bar:
             for batch in _batches(clips, batch_size):
                 for clip, mask in zip(batch, predict(batch)):
@@ -187,6 +190,10 @@ class _Scored:
             "protocols": protocols.summarise(
                 self.protocol_numbers, self.numbers, models, **bootstrap
             ),
+            "reliability": {
+                pair: calibration.reliability(counts)
+                for pair, counts in self.calibration_counts.items()
+            },
             "per_clip": [
                 {"name": name, **about, **numbers}
                 for name, about, numbers in zip(self.names, self.about, self.numbers)
@@ -228,6 +235,8 @@ class _Scored:
             numbers |= self._judging.numbers(clip, masks)
         self.numbers.append(numbers)
         self.protocol_numbers.append(protocols.clip_numbers(clip, masks, frames))
+        for pair, counts in clip_metrics.calibration_counts(clip, masks).items():
+            self.calibration_counts[pair] = self.calibration_counts.get(pair, 0) + counts
         areas = clip_metrics.area_curves(masks, clip.reference_frames, clip.reference_masks)
         self.curves.append((clip.name, areas))
 
@@ -273,10 +282,21 @@ def _write_events(
 def _watch(config: ml_collections.ConfigDict, settings: EvalSettings) -> None:
     """Evaluates every checkpoint once, in order, until training has ended.
 
+    Meanwhile training keeps those that are not scored yet, see `distillation.watch`.
     Each evaluation is kept in `evaluation/<name>/checkpoints/<step>/`; in the end that of
     `config.eval.checkpoint` becomes `evaluation/<name>/metrics.json`.
     """
     workdir = pathlib.Path(config.workdir)
+    with watch.watching(workdir) as say_scored:
+        _follow(config, settings, workdir, say_scored)
+
+
+def _follow(
+    config: ml_collections.ConfigDict,
+    settings: EvalSettings,
+    workdir: pathlib.Path,
+    say_scored: Callable[[int], None],
+) -> None:
     print(f"waiting for checkpoints in {checkpoints.directory(workdir)}; ends with the training")
     judging = _open_judging(config)  # Once: loading it and its sentences takes a while.
     scored: set[int] = set()
@@ -293,6 +313,7 @@ def _watch(config: ml_collections.ConfigDict, settings: EvalSettings) -> None:
                     raise
                 print(f"step {step} was deleted before it could be evaluated")
                 continue
+            say_scored(step)
             name = metrics["name"]
             value = metrics["mean"].get(metrics["ranked_by"])
             print(f"step {step}: {metrics['ranked_by']} {value}")

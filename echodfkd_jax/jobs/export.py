@@ -1,11 +1,20 @@
-"""Stage `export`: the run's student, or the shipped one, in formats that run elsewhere.
+"""Stage `export`: the student of `predict` as one file that runs elsewhere.
 
-Writes into `config.export.output`: `student.safetensors` (weights), `student.stablehlo` (network
-and weights, run with jax alone). ONNX is made from the safetensors file, see
-`interop/onnx_export.py`.
+| `config.export.format` | file | runs with |
+|---|---|---|
+| `safetensors` | `student.safetensors`, weights | this project (`config.predict.weights`) |
+| `stablehlo` | `student.stablehlo`, network and weights | jax |
+| `onnx` | `student.onnx`, network and weights | onnxruntime |
+| `pytorch` | `student.ckpt`, state dict; `.safetensors` without PyTorch | the published code |
+
+The ONNX file is made by another environment's Python, `config.export.onnx_python`: jax2onnx holds
+Orbax back at a version that training does not work with.
 """
 
+import os
 import pathlib
+import subprocess
+import tempfile
 
 import ml_collections
 
@@ -13,27 +22,105 @@ from echodfkd_jax.distillation.models import describe_model
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.export import export_stablehlo
 from echodfkd_jax.interop.safetensors import save_variables
-from echodfkd_jax.jobs.loaded_student import load_student_of
+from echodfkd_jax.interop.torch_checkpoint import write_state_dict
+from echodfkd_jax.interop.torch_student import to_torch
+from echodfkd_jax.jobs.loaded_student import LoadedStudent, load_student_of
+from echodfkd_jax.student import ConvLSTMUNet
+
+# By format, the suffixes that its file may have; the first unless `config.export.file` says other.
+SUFFIXES = {
+    "safetensors": (".safetensors",),
+    "stablehlo": (".stablehlo",),
+    "onnx": (".onnx",),
+    "pytorch": (".ckpt", ".pt", ".pth", ".safetensors"),
+}
+# What the published network has not, so that its weights alone say too little.
+_UNPUBLISHED = {"normalise": False, "skips": False, "warmup": 0}
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run(config: ml_collections.ConfigDict) -> None:
     """Exports one student.
 
     Raises:
-        UserError: there is none, or the folder cannot be written.
+        UserError: there is none, a setting does not fit, the format cannot hold this network, what
+            the format needs is not installed, or the file cannot be written.
     """
-    output = pathlib.Path(config.export.output or pathlib.Path(config.workdir) / "export")
+    file = _file(config)
     student = load_student_of(
         config.workdir, weights=config.predict.weights, checkpoint=config.predict.checkpoint
     )
-    print(f"student: {student.about['source']} ({student.about['fingerprint']})")
-    metadata = {"model": describe_model(student.model), **student.about}
-    weights, program = output / "student.safetensors", output / "student.stablehlo"
     try:
-        save_variables(weights, student.variables, metadata)
-        export_stablehlo(program, student.model, student.variables)
+        if config.export.format == "safetensors":
+            save_variables(file, student.variables, _metadata(student))
+        elif config.export.format == "stablehlo":
+            export_stablehlo(file, student.model, student.variables)
+        elif config.export.format == "onnx":
+            _export_onnx(file, student, config.export.onnx_python)
+        else:
+            _export_pytorch(file, student)
     except OSError as error:
-        raise UserError(f"config.export.output={output}: {error.strerror or error}") from error
-    print(f"  weights: {weights}")
-    print(f"  StableHLO: {program}")
-    print(f"  for ONNX: python -m echodfkd_jax.interop.onnx_export {weights} student.onnx")
+        raise UserError(f"config.export.file={file}: {error.strerror or error}") from error
+    print(f"student: {student.about['source']} ({student.about['fingerprint']})")
+    print(f"  {config.export.format}: {file}")
+
+
+def _file(config: ml_collections.ConfigDict) -> pathlib.Path:
+    """The file to write.
+
+    Raises:
+        UserError: no such format, or the file's name is that of another.
+    """
+    kind = config.export.format
+    if kind not in SUFFIXES:
+        raise UserError(f"config.export.format={kind!r}: expected one of {', '.join(SUFFIXES)}")
+    default = pathlib.Path(config.workdir) / "export" / f"student{SUFFIXES[kind][0]}"
+    file = pathlib.Path(config.export.file or default)
+    if file.suffix not in SUFFIXES[kind]:
+        suffixes = " or ".join(SUFFIXES[kind])
+        raise UserError(f"config.export.file={file}: format {kind!r} is written as {suffixes}")
+    return file
+
+
+def _metadata(student: LoadedStudent) -> dict[str, str]:
+    return {"model": describe_model(student.model), **student.about}
+
+
+def _export_onnx(file: pathlib.Path, student: LoadedStudent, python: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        weights = pathlib.Path(folder) / "student.safetensors"
+        save_variables(weights, student.variables, _metadata(student))
+        command = [python, "-m", "echodfkd_jax.interop.onnx_export", str(weights), str(file)]
+        here = os.environ | {"PYTHONPATH": str(_ROOT)}
+        try:
+            done = subprocess.run(command, env=here, capture_output=True, text=True)
+        except OSError as error:
+            raise UserError(
+                f"config.export.onnx_python={python}: {error.strerror}; make that environment with "
+                "`python -m venv .venv-onnx && .venv-onnx/bin/pip install -r requirements-onnx.txt`"
+            ) from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise UserError(f"config.export.onnx_python={python}: {said[-1].removeprefix('error: ')}")
+
+
+def _export_pytorch(file: pathlib.Path, student: LoadedStudent) -> None:
+    model = student.model
+    if not isinstance(model, ConvLSTMUNet):
+        raise UserError(
+            f"{student.about['source']}: a network {type(model).__name__}, which the published "
+            "code has not; set config.export.format=safetensors"
+        )
+    for field, published in _UNPUBLISHED.items():
+        if getattr(model, field) != published:
+            raise UserError(
+                f"{student.about['source']}: a student with {field}={getattr(model, field)}, which "
+                f"the published code has not; train one with config.model.{field}={published}, or "
+                "set another config.export.format"
+            )
+    write_state_dict(file, to_torch(student.variables, blocks=model.blocks, layers=model.layers))
+    if model.stride != 1:
+        print(
+            f"note: this student was trained at stride {model.stride}; the published code runs at "
+            "stride 1, with the same weights and other masks"
+        )

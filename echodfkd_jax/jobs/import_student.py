@@ -1,7 +1,7 @@
 r"""`--stage=import_student`: a student of the published PyTorch code becomes a run.
 
     python main.py --config=configs/echonet_dynamic.py --stage=import_student \
-        --config.exchange.file=student.ckpt --config.workdir=runs/published
+        --config.import_student.file=student.ckpt --config.workdir=runs/published
 
 The run can be evaluated, trained further, used as a teacher and exported like any other. Its size
 is read from the file.
@@ -34,15 +34,15 @@ def run(config: ml_collections.ConfigDict) -> None:
     """Writes `config.json` and a checkpoint at step 0 into `config.workdir`.
 
     Args:
-        config: `config.exchange.file` is the checkpoint; the rest of the configuration becomes the
-            run's, with the size of the file's student and stride 1.
+        config: `config.import_student.file` is the checkpoint; the rest of the configuration
+            becomes the run's, with the size of the file's student and stride 1.
 
     Raises:
         UserError: the file is missing, damaged or no student's, or there is a run in the folder.
     """
-    file, workdir = config.exchange.file, pathlib.Path(config.workdir)
+    file, workdir = config.import_student.file, pathlib.Path(config.workdir)
     if not file:
-        raise UserError("config.exchange.file is empty; name the checkpoint to import")
+        raise UserError("config.import_student.file is empty; name the checkpoint to import")
     if run_config.path(workdir).exists() or checkpoint_files.all_steps(workdir):
         raise UserError(f"config.workdir={workdir} has a run already; set another config.workdir")
     state_dict = read_state_dict(file)

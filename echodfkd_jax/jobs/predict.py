@@ -5,9 +5,7 @@ Reads `config.predict.inputs`; writes into `config.predict.output` four files pe
 `config.predict.weights`, of the run in `config.workdir`, or the one that is shipped.
 """
 
-import dataclasses
 import functools
-import math
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -18,40 +16,10 @@ import tqdm
 
 from echodfkd_jax.clips import inputs as clip_inputs
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.evaluation.clip_report import report_clip
+from echodfkd_jax.jobs.clip_prediction import PredictSettings, predict_file
 from echodfkd_jax.jobs.loaded_student import LoadedStudent, load_student_of
 from echodfkd_jax.jobs.predict_stream import run_stream
 from echodfkd_jax.reporting import predictions
-from echodfkd_jax.student.inference import predict_clip
-
-
-@dataclasses.dataclass(frozen=True)
-class PredictSettings:
-    """Section `config.predict`.
-
-    Attributes:
-        inputs: a clip, a folder or a glob.
-        output: folder of the results; empty: `<workdir>/predictions`.
-        weights: a safetensors file of a student; empty: the run's or the shipped one.
-        checkpoint: of the run: "best", "latest" or a step.
-        crop: "square" (the largest square around the middle) or "full" (the whole frame, squeezed).
-        fps: frames per second, instead of what the file says; 0: what the file says.
-        stream: read frames from standard input instead, see `docs/predict.md`.
-    """
-
-    inputs: str = ""
-    output: str = ""
-    weights: str = ""
-    checkpoint: str | int = "best"
-    crop: str = "square"
-    fps: float = 0.0
-    stream: bool = False
-
-    def __post_init__(self) -> None:
-        if self.crop not in clip_inputs.CROPS:
-            raise UserError(f"config.predict.crop={self.crop!r}: expected 'square' or 'full'")
-        if not (math.isfinite(self.fps) and self.fps >= 0):
-            raise UserError(f"config.predict.fps={self.fps}: expected frames per second, or 0")
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -105,7 +73,7 @@ def _predict_all(
         for path, name in zip(paths, clip_inputs.safe_names(paths)):
             row: dict[str, Any] = {"name": name, "source": str(path)}
             try:
-                content = _predict(path, name, student, settings, output)
+                content = predict_file(path, name, student, settings, output)
             except UserError as error:
                 tqdm.tqdm.write(f"left out: {error}", file=sys.stderr)
                 rows.append({**row, "status": str(error)})
@@ -114,37 +82,6 @@ def _predict_all(
                 rows.append({**row, **content, "status": "ok"})
             bar.update()
     return rows
-
-
-def _predict(
-    path: pathlib.Path,
-    name: str,
-    student: LoadedStudent,
-    settings: PredictSettings,
-    output: pathlib.Path,
-) -> dict[str, Any]:
-    """Predicts one clip, writes its files, and returns the content of its JSON."""
-    clip = clip_inputs.read_clip(path)
-    fps = settings.fps or clip.fps
-    fitted = clip_inputs.fit(clip, settings.crop)
-    mask = predict_clip(student.model, student.variables, fitted.frames)
-    square, side_mm = clip_inputs.with_square_pixels(mask, fitted)
-    content = {
-        "name": name,
-        "source": str(path),
-        "student": student.about,
-        "num_frames": len(clip.frames),
-        "fps": fps if math.isfinite(fps) else None,
-        "source_height_px": clip.frames.shape[1],
-        "source_width_px": clip.frames.shape[2],
-        "crop": settings.crop,
-        "box_px": fitted.box._asdict(),
-        "pixel_spacing_mm": list(fitted.spacing_mm),
-        "notes": list(clip.notes),
-        **predictions.numbers(report_clip(square, fps, side_mm), mask, fps),
-    }
-    predictions.write_clip(output, name, fitted.frames, mask, content, fps)
-    return content
 
 
 def _within(path: pathlib.Path, folder: pathlib.Path) -> bool:

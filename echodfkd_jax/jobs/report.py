@@ -247,6 +247,7 @@ def _overall_figures(
     }
     label = f"Dice against the {against}, mean over frames"
     figures = [save.figure(f"{name}_dice.png", label, plots.score_histogram, scores, label)]
+    figures += _reliability(save, metrics, models)
     recorded = summary.column(clips, "ef/recorded")
     if not np.isnan(recorded).all():
         for kind, words in (("ef_area", "by areas"), ("ef_disks", "by disks")):
@@ -262,6 +263,25 @@ def _overall_figures(
                 )
             )
     return figures
+
+
+def _reliability(save: _Saver, metrics: Mapping[str, Any], models: list[str]) -> list[html.Figure]:
+    """Against the reference where clips have one, else against the teacher."""
+    found = metrics.get("reliability", {})  # Older evaluations have none.
+    for against in ("reference", "teacher"):
+        curves = {
+            model: tuple(
+                np.array(found[f"{model}_vs_{against}"][axis], np.float64)
+                for axis in ("probability", "frequency")
+            )
+            for model in models
+            if f"{model}_vs_{against}" in found
+        }
+        if curves:
+            label = f"part of these pixels that is inside, by the {against}"
+            name = f"{metrics['name']}_reliability.png"
+            return [save.figure(name, "Calibration", plots.reliability, curves, label)]
+    return []
 
 
 def _clip(

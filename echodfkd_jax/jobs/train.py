@@ -3,10 +3,16 @@
 Reads the prepared data set (or the generator); writes `config.json`, `parameters.txt` (the weights
 by layer), `checkpoints/`, `metrics.jsonl` and TensorBoard events into `config.workdir`. Started
 again, it continues.
+
+Several processes may train together (`config.parallel.coordinator`): all compute, and the first one
+reads and writes the working directory and speaks.
 """
 
+import contextlib
+import dataclasses
 import functools
 import pathlib
+from typing import Any
 
 import jax
 import ml_collections
@@ -15,12 +21,26 @@ from clu import parameter_overview
 
 from echodfkd_jax.distillation import checkpoints as checkpoint_files
 from echodfkd_jax.distillation import loop, run_config
+from echodfkd_jax.distillation.augmentation import make_augment
 from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress
-from echodfkd_jax.distillation.input import DatasetInput, GeneratorInput, Input
+from echodfkd_jax.distillation.input import DatasetInput, GeneratorInput, Input, Share
+from echodfkd_jax.distillation.interruption import StopNotice
 from echodfkd_jax.distillation.models import build_model
 from echodfkd_jax.distillation.monitor import Monitor
-from echodfkd_jax.distillation.parallel import Parallel
-from echodfkd_jax.distillation.settings import InputSettings, ParallelSettings, TrainSettings
+from echodfkd_jax.distillation.parallel import (
+    Parallel,
+    from_first,
+    is_first,
+    join,
+    on_all,
+    on_first,
+)
+from echodfkd_jax.distillation.settings import (
+    AugmentSettings,
+    InputSettings,
+    ParallelSettings,
+    TrainSettings,
+)
 from echodfkd_jax.distillation.state import (
     TrainState,
     create_state,
@@ -42,55 +62,69 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     Raises:
         UserError: the configuration does not fit itself, the devices, the data, or the run that is
-            already in `config.workdir`; or the loss is no longer finite.
+            already in `config.workdir`; the loss is no longer finite; or the disk is full.
+        PreemptedError: SIGTERM arrived, and the run is saved.
     """
     settings = TrainSettings(**config.train)
     input_settings = InputSettings(**config.input)
     parallel_settings = ParallelSettings(**config.parallel)
+    augment = make_augment(AugmentSettings(**config.get("augment", {})), config.seed)
     workdir = pathlib.Path(config.workdir)
 
-    if checkpoint_files.all_steps(workdir):
-        run_config.check_same(config, run_config.load(workdir))
+    join(parallel_settings)
     checkpoints = Checkpoints(workdir, keep_latest=settings.keep_checkpoints)
-    restored = checkpoints.restore_latest()
-    progress = restored[1] if restored else Progress()
+    saved_tree: dict[str, Any] = {}  # In the first process.
+
+    def restore() -> dict[str, Any]:
+        if checkpoint_files.all_steps(workdir):
+            run_config.check_same(config, run_config.load(workdir))
+        restored = checkpoints.restore_latest()
+        if restored:
+            saved_tree.update(restored[0])
+        return dataclasses.asdict(restored[1] if restored else Progress())
+
+    progress = Progress(**on_first(restore))
     reason = loop.finished(progress, settings)
     if reason is not None:
-        print(f"already trained: {reason}, {_best(progress)}; nothing to do ({workdir})")
+        _say(f"already trained: {reason}, {_best(progress)}; nothing to do ({workdir})")
         return
 
-    parallel = Parallel(parallel_settings, settings.batch_size)
+    parallel = Parallel(
+        parallel_settings, settings.batch_size, accumulate_steps=settings.accumulate_steps
+    )
     fields = dict(config.model)
-    model = build_model(**fields, axis_name=parallel.axis_name)
+    shared_over = parallel.axis_name if settings.sync_batch_norm else None
+    model = build_model(**fields, axis_name=shared_over)
     lone_model = build_model(**fields)  # For what runs outside the devices' axis.
-    data = _open_input(config, input_settings, settings)
+    share = Share(parallel.process_index, parallel.num_processes, settings.accumulate_steps)
+    data = on_all(lambda: _open_input(config, input_settings, settings, share))
     steps_per_epoch = settings.steps_per_epoch or data.steps_per_pass
     num_steps = settings.num_epochs * steps_per_epoch
     schedule = make_schedule(settings, num_steps)
     optimizer = make_optimizer(settings, schedule)
     state = create_state(lone_model, optimizer, config.seed)
-    if restored:
-        state = from_tree(state, restored[0])
-    run_config.save(config)
-    overview = parameter_overview.get_parameter_overview(state.params)
-    (workdir / "parameters.txt").write_text(overview + "\n")
+    if saved_tree:
+        state = from_tree(state, saved_tree)
+    state = from_first(state)
+    on_first(lambda: _begin(config, state))
     _announce(config, parallel, state, progress, num_steps, steps_per_epoch)
 
-    writer = Writer(
-        workdir / "tensorboard" / "train",
-        workdir / "metrics.jsonl",
-        resume_step=progress.step,
-    )
+    writer = _open_writer(workdir, progress.step) if is_first() else None
+
+    def write_scalars(step: int, epoch: int, scalars: dict[str, float]) -> None:
+        if writer:
+            writer.write_scalars(step, scalars, epoch=epoch)
+
     monitor = Monitor(
-        write=lambda step, scalars: writer.write_scalars(
-            step, scalars, epoch=(step - 1) // steps_per_epoch + 1
-        ),
+        write=lambda step, scalars: write_scalars(step, (step - 1) // steps_per_epoch + 1, scalars),
         learning_rate=lambda step: float(schedule(step)),
         log_every_steps=settings.log_every_steps,
         batch_size=settings.batch_size,
         first_step=progress.step,
         num_steps=num_steps,
         last_saved=lambda: _last_saved(workdir),
+        sums=progress.sums,
+        silent=not is_first(),
     )
     step = functools.partial(
         train_step,
@@ -98,6 +132,8 @@ def run(config: ml_collections.ConfigDict) -> None:
         optimizer=optimizer,
         expand=data.expand,
         axis_name=parallel.axis_name,
+        accumulate_steps=settings.accumulate_steps,
+        augment=augment,
     )
     score = functools.partial(
         eval_step, model=model, expand=data.expand, axis_name=parallel.axis_name
@@ -106,6 +142,8 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     def write_examples(state: TrainState, epoch: int, step: int) -> None:
         del epoch
+        if writer is None:
+            return
         batch = next(iter(data.validation_batches()))
         shown = jax.device_get(predict(parallel.first(state).variables, batch))
         count = int(np.sum(batch["weight"]))  # The rest is padding.
@@ -122,7 +160,13 @@ def run(config: ml_collections.ConfigDict) -> None:
         ]
         writer.write_images(step, {"validation/frames": np.concatenate(rows)})
 
-    try:
+    with contextlib.ExitStack() as stack:
+        notice = stack.enter_context(StopNotice())
+        stack.enter_context(checkpoint_files.disk_errors(workdir))
+        stack.callback(checkpoints.close)
+        if writer:
+            stack.callback(writer.close)
+        stack.callback(monitor.close)
         progress = loop.fit(
             parallel.replicate(state),
             progress,
@@ -134,22 +178,38 @@ def run(config: ml_collections.ConfigDict) -> None:
             eval_step=parallel.compile(score),
             checkpoints=checkpoints,
             monitor=monitor,
-            write_scalars=lambda step, epoch, scalars: writer.write_scalars(
-                step, scalars, epoch=epoch
-            ),
+            write_scalars=write_scalars,
             write_examples=write_examples,
+            told_to_stop=notice.arrived,
         )
-    finally:
-        monitor.close()
-        writer.close()
-        checkpoints.close()
-    print(f"trained: {loop.finished(progress, settings)}, {_best(progress)}")
-    print(f"  checkpoints: {checkpoint_files.directory(workdir)}")
-    print(f"  curves: tensorboard --logdir {workdir / 'tensorboard'}")
+    _say(f"trained: {loop.finished(progress, settings)}, {_best(progress)}")
+    _say(f"  checkpoints: {checkpoint_files.directory(workdir)}")
+    _say(f"  curves: tensorboard --logdir {workdir / 'tensorboard'}")
+
+
+def _say(text: str) -> None:
+    if is_first():
+        print(text)
+
+
+def _begin(config: ml_collections.ConfigDict, state: TrainState) -> None:
+    """Writes what says what is trained."""
+    run_config.save(config)
+    overview = parameter_overview.get_parameter_overview(state.params)
+    (pathlib.Path(config.workdir) / "parameters.txt").write_text(overview + "\n")
+
+
+def _open_writer(workdir: pathlib.Path, last_step: int) -> Writer:
+    return Writer(
+        workdir / "tensorboard" / "train", workdir / "metrics.jsonl", resume_step=last_step
+    )
 
 
 def _open_input(
-    config: ml_collections.ConfigDict, settings: InputSettings, train: TrainSettings
+    config: ml_collections.ConfigDict,
+    settings: InputSettings,
+    train: TrainSettings,
+    share: Share,
 ) -> Input:
     if settings.source == "generator":
         from echodfkd_jax.synthesis import make_clip
@@ -168,6 +228,7 @@ def _open_input(
             num_validation=config.dataset.num_validation,
             seed=config.seed,
             teacher=teacher,
+            share=share,
         )
     from echodfkd_jax.clips import dataset
 
@@ -178,6 +239,7 @@ def _open_input(
         settings,
         batch_size=train.batch_size,
         seed=config.seed,
+        share=share,
     )
 
 
@@ -190,18 +252,20 @@ def _announce(
     steps_per_epoch: int,
 ) -> None:
     devices = parallel.devices
-    print(
+    hosts = f" of {parallel.num_processes} processes" if parallel.num_processes > 1 else ""
+    parts = f", in {config.train.accumulate_steps} parts" * (config.train.accumulate_steps > 1)
+    _say(
         f"training {config.model.name}, {num_weights(state):,} weights, on {len(devices)} "
-        f"{devices[0].device_kind} device{'s' if len(devices) > 1 else ''} "
+        f"{devices[0].device_kind} device{'s' if len(devices) > 1 else ''}{hosts} "
         f"({config.parallel.mode}); batch {config.train.batch_size}, "
-        f"{parallel.per_device_batch} per device"
+        f"{parallel.per_device_batch} per device{parts}"
     )
-    print(
+    _say(
         f"{config.train.num_epochs} epochs of {steps_per_epoch} steps at most, "
         f"into {config.workdir}"
     )
     if progress.step:
-        print(f"continuing after step {progress.step} of {num_steps} (epoch {progress.epoch})")
+        _say(f"continuing after step {progress.step} of {num_steps} (epoch {progress.epoch})")
 
 
 def _best(progress: Progress) -> str:

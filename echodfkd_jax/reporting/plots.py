@@ -164,6 +164,38 @@ def score_histogram(
         return _png(figure)
 
 
+def reliability(
+    curves: Mapping[str, tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]],
+    label: str,
+    style: str = "light",
+) -> bytes:
+    """How often a pixel of a certain probability is inside; the diagonal is perfect.
+
+    Args:
+        curves: probability and frequency by bin, by model; nan where a bin is empty.
+        label: what the frequency is of.
+        style: "light" or "dark".
+
+    Returns:
+        PNG.
+    """
+    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+        axis.plot([0, 1], [0, 1], color=_INK[style], linewidth=0.8, linestyle=":")
+        for model, (probability, frequency) in curves.items():
+            known = ~np.isnan(probability)
+            axis.plot(
+                probability[known],
+                frequency[known],
+                color=as_hex(model),
+                label=model,
+                marker="o",
+                markersize=4,
+            )
+        axis.set(xlabel="probability of a pixel", ylabel=label, xlim=(0, 1), ylim=(0, 1))
+        axis.legend(loc="upper left")
+        return _png(figure)
+
+
 def frontier(
     points: Mapping[str, Sequence[tuple[float, float, str]]],
     curves: Mapping[str, tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]],

@@ -57,14 +57,14 @@ class Writer:
             scalars: tag, such as `train/loss`, and value.
             epoch: epochs begun; written to the line.
         """
+        # The line first: on a full disk it fails at once, where the events wait for their thread.
+        if self._path is not None:
+            time_s = round(self._past_s + time.perf_counter() - self._start_s, 3)
+            line = {"step": step, "epoch": epoch, "time_s": time_s, **scalars}
+            with self._path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
         for tag, value in scalars.items():
             self._events.add_scalar(tag, value, step)
-        if self._path is None:
-            return
-        time_s = round(self._past_s + time.perf_counter() - self._start_s, 3)
-        line = {"step": step, "epoch": epoch, "time_s": time_s, **scalars}
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
 
     def write_images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
         """Writes RGB images of one step to TensorBoard, by tag."""

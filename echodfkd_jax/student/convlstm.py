@@ -76,6 +76,8 @@ class ConvLSTMUNet(nn.Module):
             the memory is not empty when the first mask is due.
         axis_name: mapped axis over which normalisation statistics are shared in training.
         dtype: type of the products' factors; cell state, statistics and logits stay float32.
+        remat: in training, what happens inside a ConvLSTM layer is computed again for its gradient
+            instead of being kept: gates and states of one layer at a time are in memory.
     """
 
     blocks: int
@@ -87,13 +89,15 @@ class ConvLSTMUNet(nn.Module):
     warmup: int = 0
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    remat: bool = False
 
     def setup(self) -> None:
         """Declares the layers; the names say block and layer."""
         widths = [self.filters * 2**block for block in range(self.blocks)]
         names = [(block, layer) for block in range(self.blocks) for layer in range(self.layers)]
         norm = {"axis_name": self.axis_name, "dtype": self.dtype}
-        self.cell = {f"{b}_{n}": ConvLSTMCell(widths[b], self.dtype) for b, n in names}
+        make_cell = nn.remat(ConvLSTMCell) if self.remat else ConvLSTMCell
+        self.cell = {f"{b}_{n}": make_cell(widths[b], self.dtype) for b, n in names}
         self.cell_norm = {f"{b}_{n}": BatchNorm(**norm) for b, n in names}
         decoder = range(self.blocks - 1)
         self.decoder = {f"{b}": UpConv3x3(widths[b], self.dtype) for b in decoder}

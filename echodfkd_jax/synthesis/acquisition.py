@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
 
 from echodfkd_jax.synthesis.draws import Draws
 
@@ -73,16 +73,29 @@ def sector_points(sector: Sector) -> tuple[Float[Array, "d b"], Float[Array, "d 
     return x, y
 
 
+def in_view(sector: Sector, x: Float[Array, "*n"], y: Float[Array, "*n"]) -> Bool[Array, "*n"]:
+    """Which image pixels lie in the sector and in the picture."""
+    dx, dy = x - sector.x, y - sector.y
+    depth, angle = jnp.hypot(dx, dy), jnp.arctan2(dx, dy)
+    in_sector = (depth < sector.far) & (angle > sector.left) & (angle < sector.right)
+    return in_sector & (x >= 0) & (x < FRAME_SIZE) & (y >= 0) & (y < FRAME_SIZE)
+
+
 def sample_scanner(key: PRNGKeyArray, sector: Sector) -> Scanner:
-    """Draws a scanner. How poor the window is (`grade`) sets haze, noise and shadows together."""
+    """Draws a scanner. How poor the window is (`grade`) sets haze, noise and shadows together.
+
+    A third of the windows are good ones: little haze, little noise, even gain.
+    """
     k = Draws(key)
-    grade = k.uniform(0.0, 1.0) ** 2
+    good = k.chance(0.35)
+    grade = jnp.where(good, 0.0, k.uniform(0.0, 1.0) ** 2)
+    mess = jnp.where(good, 0.3, 1.0)
     depth = jnp.linspace(0.0, 1.0, DEPTHS)[:, None]
     beam = jnp.linspace(0.0, 1.0, BEAMS)[None]
     # Gain: time-gain compensation, attenuation, side gain, fading edges, shadowed beams.
-    gain = k.smooth_curve(depth, 4, k.uniform(1.0, 5.0))
+    gain = k.smooth_curve(depth, 4, mess * k.uniform(1.0, 5.0))
     gain = gain - k.uniform(-6.0, 16.0) * depth**1.5
-    gain = gain + k.smooth_curve(beam, 3, k.uniform(0.5, 5.0))
+    gain = gain + k.smooth_curve(beam, 3, mess * k.uniform(0.5, 5.0))
     edge = k.uniform(0.0, 22.0, (2,)) * grade
     gain = gain - edge[0] * jnp.clip(1.0 - beam / 0.35, 0.0, 1.0)
     gain = gain - edge[1] * jnp.clip(1.0 - (1.0 - beam) / 0.35, 0.0, 1.0)
@@ -95,10 +108,10 @@ def sample_scanner(key: PRNGKeyArray, sector: Sector) -> Scanner:
     gain = gain + k.uniform(-8.0, 5.0)
 
     # Clutter that does not move: near-field haze, broad veil, reverberation bands.
-    haze_db = k.uniform(-46.0, -16.0) + 10.0 * grade
+    haze_db = k.uniform(-46.0, -16.0) + 10.0 * grade - jnp.where(good, 12.0, 0.0)
     haze = haze_db - depth / k.uniform(0.03, 0.35) * 8.7 * 0.5
     veil_peak = k.uniform(0.0, 0.8)
-    veil_db = k.uniform(-70.0, -36.0) + 14.0 * grade
+    veil_db = k.uniform(-70.0, -36.0) + 14.0 * grade - jnp.where(good, 12.0, 0.0)
     veil = veil_db - 12.0 * ((depth - veil_peak) / 0.45) ** 2
     veil = veil + k.smooth_field(DEPTHS, BEAMS, 4, 5.0)
     bands = k.uniform(-56.0, -24.0) + 10.0 * jnp.cos(
@@ -154,15 +167,32 @@ def beamform(scanner: Scanner, scatter: Float[Array, "d b 2"]) -> Float[Array, "
     return out + scanner.axial[1] * (_shift(out, 1, 0) + _shift(out, -1, 0))
 
 
-def display(scanner: Scanner, signal: Float[Array, "d b 2"]) -> Float[Array, "d b"]:
-    """Envelope, log compression and grey curve: 0 black to 1 white on the scanner's grid."""
+def envelope(scanner: Scanner, signal: Float[Array, "d b 2"]) -> Float[Array, "d b"]:
+    """Envelope and log compression: the received level in dB on the scanner's grid."""
     power = jnp.sum(signal**2, axis=-1) + 1e-9
     # Spatial compounding and the reduction to 112 pixels both average several speckles into one.
     for axis in (0, 1):
         share = scanner.compound[axis]
         power = power + share * (_shift(power, 1, axis) + _shift(power, -1, axis))
     power = power / ((1.0 + 2.0 * scanner.compound[0]) * (1.0 + 2.0 * scanner.compound[1]))
-    level = (10.0 / jnp.log(10.0)) * jnp.log(power)
+    return (10.0 / jnp.log(10.0)) * jnp.log(power)
+
+
+def adjust(scanner: Scanner, level: Float[Array, "d b"]) -> Scanner:
+    """The scanner after its user has set the gain: a tenth is at least dark grey, little is white.
+
+    Args:
+        scanner: as drawn.
+        level: of one frame, dB.
+    """
+    bright = jnp.percentile(level, 90.0)
+    grey = (bright - scanner.floor_db) / scanner.range_db
+    wanted = jnp.clip(grey, jnp.exp(jnp.log(0.28) / scanner.gamma), 1.05)
+    return scanner._replace(floor_db=bright - wanted * scanner.range_db)
+
+
+def display(scanner: Scanner, level: Float[Array, "d b"]) -> Float[Array, "d b"]:
+    """Grey curve: 0 black to 1 white on the scanner's grid."""
     grey = jnp.clip((level - scanner.floor_db) / scanner.range_db, 0.0, 1.0)
     return jnp.exp(scanner.gamma * jnp.log(grey + 1e-5))
 

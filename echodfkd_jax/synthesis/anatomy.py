@@ -34,12 +34,20 @@ class Anatomy(NamedTuple):
     apex_wall: Float[Array, ""]
     bend: Float[Array, ""]  # bow of the long axis, pixels
     base_tilt: Float[Array, ""]  # slope of the mitral plane
+    rv_depth: Float[Array, ""]  # greatest width of the right ventricle
+    rv_top: Float[Array, ""]  # s at which the right ventricle begins
 
 
 def sample_anatomy(key: PRNGKeyArray) -> Anatomy:
-    """Draws a ventricle: from small and thick-walled to dilated, straight to strongly bowed."""
+    """Draws a heart: from small and thick-walled to dilated, straight to strongly bowed.
+
+    One in eight has a right ventricle under load: large, reaching up to the apex, beside a small
+    left one.
+    """
     k = Draws(key)
+    loaded = k.chance(0.12)
     length = k.normal(55.0, 10.0, 27.0, 80.0)
+    length = jnp.where(loaded, jnp.maximum(0.72 * length, 25.0), length)
     aspect = k.normal(0.33, 0.065, 0.19, 0.52)
     skew = k.normal(0.0, 0.10, -0.25, 0.25)
     hypertrophy = jnp.exp(k.normal(0.0, 0.28, -0.6, 0.75))
@@ -51,12 +59,14 @@ def sample_anatomy(key: PRNGKeyArray) -> Anatomy:
         base_ratio=k.normal(0.86, 0.10, 0.58, 1.0, (2,)),
         ripple=jnp.abs(k.normal(0.0, 0.04, -0.10, 0.10, (2,))),
         ripple_phase=k.uniform(0.0, 2 * jnp.pi, (2,)),
-        wall=jnp.asarray([5.5, 7.0], jnp.float32)
+        wall=jnp.asarray([5.5, 8.0], jnp.float32)
         * hypertrophy
         * jnp.exp(k.normal(0.0, 0.18, -0.5, 0.5, (2,))),
-        apex_wall=k.uniform(3.0, 11.0),
+        apex_wall=k.uniform(4.0, 14.0),
         bend=k.normal(0.0, 2.0, -5.0, 5.0),
         base_tilt=k.normal(0.0, 0.10, -0.28, 0.28),
+        rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(6.0, 32.0)),
+        rv_top=jnp.where(loaded, k.uniform(-0.25, 0.25), k.uniform(0.0, 0.55)),
     )
 
 
@@ -124,17 +134,31 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
 
     # Surroundings: grey tissue, different to the left, right, and behind the atria.
     blood = k.uniform(-66.0, -40.0)
+    # A third of the windows are good ones: even tissue, walls that are seen along their length.
+    mess = jnp.where(k.chance(0.35), 0.25, 1.0)
     surround = k.normal(-20.0, 8.0, -45.0, -4.0, (3,))
     level = surround[0] + (surround[1] - surround[0]) * jnp.clip(u / 40.0 + 0.5, 0.0, 1.0)
     behind = below - k.uniform(25.0, 50.0)
     level = _put(level, surround[2], _edge(behind, 8.0))
-    level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 7, k.uniform(1.0, 8.0))
-    level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 22, k.uniform(0.0, 4.0))
+    level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 7, mess * k.uniform(1.0, 9.0))
+    level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 22, mess * k.uniform(0.0, 4.0))
+    # Fat and lung: bright masses anywhere beside and behind the heart.
+    for _ in range(4):
+        at_u, at_v = k.uniform(-70.0, 70.0), anatomy.length * k.uniform(0.5, 1.7)
+        wide, high = k.uniform(4.0, 16.0), k.uniform(3.0, 12.0)
+        spot = ((u - at_u) / wide) ** 2 + ((v - at_v) / high) ** 2
+        level = jnp.maximum(level, k.uniform(-22.0, 4.0) - 5.0 * spot)
+    # The lateral wall often passes into a broad grey mass without a border.
+    mass_width, mass_from = k.uniform(3.0, 30.0), k.uniform(-0.2, 0.7)
+    beyond = jnp.where(u > 0, distance - epi, -100.0)
+    mass = _edge(beyond + 2.0, 4.0) * _edge(mass_width - beyond, k.uniform(2.0, 16.0))
+    mass = mass * _edge(s - mass_from, 0.3) * _edge(k.uniform(5.0, 40.0) - below, 12.0)
+    level = _put(level, k.normal(-12.0, 7.0, -34.0, 4.0), mass * jnp.where(k.chance(0.6), 1.0, 0.0))
 
     # Right ventricle, with its free wall: a wedge along the septum from mid-level to the base.
-    rv_depth = k.uniform(8.0, 32.0)
-    rv_top = k.uniform(0.05, 0.55)
-    along = jnp.clip((inside_s - rv_top) / (1.02 - rv_top), 0.0, 1.0)
+    rv_depth, rv_top = anatomy.rv_depth, anatomy.rv_top
+    rv_s = jnp.maximum(inside_s, jnp.minimum(s, 1.0))
+    along = jnp.clip((rv_s - rv_top) / (1.02 - rv_top), 0.0, 1.0)
     rv_width = rv_depth * along ** k.uniform(0.4, 0.9)
     rv_wall = k.uniform(2.0, 6.0)
     rv_gap = jnp.where(u < 0, distance - epi, -100.0)
@@ -146,23 +170,32 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
 
     # Atria: walls, then cavities, under the two valves.
     wall_level = k.normal(-14.0, 6.0, -32.0, 0.0)
-    gap = k.uniform(1.0, 4.0)
-    la_half = anatomy.half_width.mean() * k.uniform(0.75, 1.35)
-    la_height = k.uniform(9.0, 26.0)
+    shell_weight = jnp.maximum(k.uniform(-0.6, 1.0), 0.0)
+    softness = k.uniform(1.0, 6.0)
+    gap = k.uniform(0.0, 4.0)
+    la_half = anatomy.half_width.mean() * k.uniform(0.75, 1.5)
+    la_height = k.uniform(9.0, 32.0)
     la_u = anatomy.half_width[1] - 0.5 * jnp.sum(anatomy.half_width) + k.uniform(-3.0, 3.0)
     ra_half = jnp.maximum(rv_depth, 6.0) * k.uniform(0.5, 0.85)
-    ra_height = k.uniform(8.0, 24.0)
+    ra_height = k.uniform(8.0, 24.0) + 0.3 * rv_depth
     ra_u = -(left_epi + k.uniform(0.1, 0.7) * rv_depth)
-    la = jnp.hypot((u - la_u) / la_half, (below - gap - la_height) / la_height)
-    ra = jnp.hypot((u - ra_u) / ra_half, (below - gap - ra_height) / ra_height)
+    # Between ellipses and rounded boxes, with an uneven outline.
+    power = k.uniform(1.8, 4.0)
+    uneven = k.smooth_field(MAP_SIZE, MAP_SIZE, 12, k.uniform(0.0, 0.22))
+
+    def chamber(at_u: Array, half: Array, height: Array) -> Array:
+        x, y = jnp.abs(u - at_u) / half, jnp.abs(below - gap - height) / height
+        return (x**power + y**power + 1e-6) ** (1.0 / power) + uneven
+
+    la, ra = chamber(la_u, la_half, la_height), chamber(ra_u, ra_half, ra_height)
     thickness = k.uniform(2.0, 6.0)
     shell = jnp.maximum(
         _edge((1.0 - la) * la_half + thickness, 1.5), _edge((1.0 - ra) * ra_half + thickness, 1.5)
     )
-    level = _put(level, wall_level, shell * _edge(below, 2.0))
+    level = _put(level, wall_level, shell_weight * shell * _edge(below, 2.0))
     atria_blood = blood + k.uniform(-4.0, 8.0)
-    level = _put(level, atria_blood, _edge((1.0 - la) * la_half, 1.5) * _edge(below))
-    level = _put(level, atria_blood, _edge((1.0 - ra) * ra_half, 1.5) * _edge(below))
+    level = _put(level, atria_blood, _edge((1.0 - la) * la_half, softness) * _edge(below))
+    level = _put(level, atria_blood, _edge((1.0 - ra) * ra_half, softness) * _edge(below))
     # Blood right under the open valve, where the ellipse has not begun yet.
     funnel = (
         _edge(la_half * 0.8 - jnp.abs(u - la_u)) * _edge(la_height * 0.6 - below) * _edge(below)
@@ -172,11 +205,11 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
     # Left-ventricular wall: level by side, varied along it (dropout), dim inside, bright core.
     side_level = k.normal(-2.0, 4.0, -14.0, 6.0)
     lateral_level = side_level + k.normal(-8.0, 6.0, -26.0, 4.0)
-    variation = k.uniform(0.5, 6.0)
+    variation = mess * k.uniform(0.5, 6.0)
     septal_curve = side_level + k.smooth_curve(inside_s, 4, variation)
     lateral_curve = lateral_level + k.smooth_curve(inside_s, 4, variation)
     wall_db = septal_curve + (lateral_curve - septal_curve) * side
-    apex_drop = k.uniform(-20.0, 0.0)
+    apex_drop = (0.5 + 0.5 * mess) * k.uniform(-20.0, 0.0)
     wall_db = wall_db + apex_drop * jnp.clip(1.0 - inside_s / 0.25, 0.0, 1.0)
     through = jnp.clip((distance - cavity) / wall, 0.0, 1.0)
     dim = k.uniform(3.0, 24.0)
@@ -199,10 +232,13 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
     )
 
     # Left-ventricular cavity: blood, trabeculae towards the wall, papillary muscles.
-    rim = k.uniform(0.5, 5.0)
-    trabeculae = k.uniform(-26.0, -4.0)
+    rim = k.uniform(0.4, 2.4)
+    trabeculae = k.uniform(-30.0, -7.0)
     grid_noise = k.smooth_field(MAP_SIZE, MAP_SIZE, 40, 5.0)
+    # Trabeculae are thickest laterally and at the apex.
+    rim = rim * (1.0 + k.uniform(0.0, 0.8) * side)
     near_wall = jnp.exp(-jnp.maximum(cavity - distance, 0.0) / rim)
+    near_wall = jnp.maximum(near_wall, jnp.exp(-inside_s / k.uniform(0.01, 0.06)))
     lumen = jnp.logaddexp(
         (blood + k.uniform(-3.0, 6.0)) / 8.7,
         (wall_db + trabeculae + grid_noise + 8.7 * jnp.log(near_wall + 1e-6)) / 8.7,

@@ -11,7 +11,7 @@ from echodfkd_jax.synthesis.acquisition import FRAME_SIZE
 from echodfkd_jax.synthesis.draws import Draws
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "1"
+VERSION = "3"
 
 
 class SyntheticClip(NamedTuple):
@@ -38,14 +38,38 @@ class SyntheticClip(NamedTuple):
     ef_percent: Float[Array, ""]
 
 
-def _pose(key: PRNGKeyArray, sector: acquisition.Sector) -> motion.Pose:
-    """The apex near the probe, the axis pointing down, tilted a little to either side."""
+_POSES = 8
+
+
+def _pose(
+    key: PRNGKeyArray, sector: acquisition.Sector, heart: anatomy.Anatomy, still: motion.Motion
+) -> motion.Pose:
+    """The apex near the probe, the axis pointing down, tilted to either side.
+
+    An examiner moves the probe until the ventricle is in the picture: the first of eight poses is
+    taken that shows enough of its outline, which for one clip in six is not all of it.
+    """
     k = Draws(key)
-    return motion.Pose(
-        apex_x=sector.x + k.normal(-3.0, 4.5, -18.0, 12.0),
-        apex_y=jnp.maximum(sector.y + sector.near, 0.0) + k.uniform(3.0, 17.0),
-        tilt=k.normal(0.14, 0.16, -0.35, 0.60),
+    shown_at_least = jnp.where(k.chance(0.17), 0.72, 0.96)
+    # A large right heart turns the left one away from it.
+    turned = 0.006 * jnp.maximum(heart.rv_depth - 20.0, 0.0)
+    poses = motion.Pose(
+        apex_x=sector.x + k.normal(-3.0, 4.5, -18.0, 12.0, (_POSES,)) - 10.0 * turned,
+        apex_y=jnp.maximum(sector.y + sector.near, 0.0) + k.uniform(5.0, 19.0, (_POSES,)),
+        tilt=k.normal(0.14, 0.17, -0.35, 0.65, (_POSES,)) + turned,
     )
+    s = jnp.tile((jnp.arange(16) + 0.5) / 16, 2)
+    side = jnp.repeat(jnp.arange(2.0), 16)
+    half, _ = motion.half_widths(heart, still, s, side)
+    u, v = half * (2.0 * side - 1.0), s * heart.length
+
+    def shown(pose: motion.Pose) -> Array:
+        x, y = motion.image_coordinates(heart, pose, u, v)
+        return jnp.mean(acquisition.in_view(sector, x, y))
+
+    share = jax.vmap(shown)(poses)
+    chosen = jnp.argmax(jnp.minimum(share, shown_at_least))
+    return jax.tree.map(lambda each: each[chosen], poses)
 
 
 def _nearest(table: Float[Array, "n n 2"], u: Array, v: Array) -> Float[Array, "d b 2"]:
@@ -73,7 +97,8 @@ def make_clip(key: PRNGKeyArray, *, num_frames: int) -> SyntheticClip:
     leaflets = valves.sample_valves(keys[2])
     sector = acquisition.sample_sector(keys[3])
     scanner = acquisition.sample_scanner(keys[4], sector)
-    pose = _pose(keys[5], sector)
+    at_rest = movement._replace(contraction=jnp.zeros(()))
+    pose = _pose(keys[5], sector, heart, at_rest)
     markings = acquisition.sample_markings(keys[6], sector)
     level = anatomy.reference_level(keys[7], heart)
     scatterers = anatomy.reflectivity(keys[8], level)
@@ -87,7 +112,8 @@ def make_clip(key: PRNGKeyArray, *, num_frames: int) -> SyntheticClip:
     gain = jnp.exp(scanner.gain_db * (jnp.log(10.0) / 20.0))[..., None]
     texture = jax.random.normal(keys[10], (2, acquisition.DEPTHS, acquisition.BEAMS, 2))
 
-    def frame(number: Array) -> tuple[Array, Array, Array]:
+    def echo(number: Array) -> tuple[motion.Motion, Float[Array, "d b"]]:
+        """The heart in one frame, and the level in dB that the scanner receives from it."""
         now = motion.at_frame(movement, number)
         u, v = motion.heart_coordinates(heart, now, pose, beam_x, beam_y)
         u0, v0 = motion.to_reference(heart, now, u, v)
@@ -98,8 +124,13 @@ def make_clip(key: PRNGKeyArray, *, num_frames: int) -> SyntheticClip:
         fresh = _fresh_noise(texture, number)
         signal = signal * gain + scanner.clutter * (1.0 + scanner.shimmer * fresh)
         signal = signal + scanner.noise[..., None] * fresh
-        grey = acquisition.display(scanner, acquisition.beamform(scanner, signal))
-        image = acquisition.to_image(conversion, grey)
+        return now, acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
+
+    display = acquisition.adjust(scanner, echo(jnp.zeros((), jnp.int32))[1])
+
+    def frame(number: Array) -> tuple[Array, Array, Array]:
+        now, received = echo(number)
+        image = acquisition.to_image(conversion, acquisition.display(display, received))
         pu, pv = motion.heart_coordinates(heart, now, pose, pixel_x, pixel_y)
         return image, motion.cavity_mask(heart, now, pu, pv), motion.volume(heart, now)
 

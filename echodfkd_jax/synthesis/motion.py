@@ -121,7 +121,7 @@ def sample_motion(key: PRNGKeyArray, num_frames: int) -> Motion:
         shortening=shortening * (1.0 - 0.6 * apical_part),
         narrowing=jnp.clip(narrowing * jnp.stack([1.0 + imbalance, 1.0 - imbalance]), 0.0, 0.75),
         apical_excess=k.normal(0.05, 0.25, -0.7, 0.5, (2,)),
-        thickening=ejection * k.uniform(0.4, 1.3),
+        thickening=ejection * k.uniform(0.6, 1.8),
         drift=drift + contraction[:, None] * swing,
         rock=contraction * k.normal(0.0, 0.03, -0.09, 0.09),
     )
@@ -160,6 +160,17 @@ def heart_coordinates(
     v = dx * jnp.sin(tilt) + dy * jnp.cos(tilt)
     bow = jnp.clip(v / anatomy.length, 0.0, 1.0)
     return u - anatomy.bend * 4.0 * bow * (1.0 - bow), v
+
+
+def image_coordinates(
+    anatomy: Anatomy, pose: Pose, u: Float[Array, "*n"], v: Float[Array, "*n"]
+) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
+    """Heart coordinates to image pixels (x, y) before drift and rocking."""
+    bow = jnp.clip(v / anatomy.length, 0.0, 1.0)
+    u = u + anatomy.bend * 4.0 * bow * (1.0 - bow)
+    x = pose.apex_x + u * jnp.cos(pose.tilt) + v * jnp.sin(pose.tilt)
+    y = pose.apex_y - u * jnp.sin(pose.tilt) + v * jnp.cos(pose.tilt)
+    return x, y
 
 
 def base_position(anatomy: Anatomy, motion: Motion) -> Float[Array, ""]:

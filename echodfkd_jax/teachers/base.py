@@ -25,11 +25,14 @@ class Teacher(Protocol):
     fingerprint: str
 
     def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
-        """Probabilities 0..1 of the left ventricle for grey frames."""
+        """Probabilities 0..1 of the left ventricle for the grey frames of one clip."""
         ...
 
     def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
-        """The same as a pure function that can be jitted into another, for frames 0..255."""
+        """The same as a pure function that can be jitted into another, for frames 0..255.
+
+        The frames are those of one clip in their order: a teacher may look at the neighbours.
+        """
         ...
 
 

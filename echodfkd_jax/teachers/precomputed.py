@@ -99,7 +99,7 @@ def _checksum(path: pathlib.Path) -> int:
         try:
             with zipfile.ZipFile(path) as archive:
                 return zlib.crc32(repr([info.CRC for info in archive.infolist()]).encode())
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise UserError(f"{path}: damaged, or no .npz file ({error})") from error
     return zlib.crc32(path.read_bytes())
 

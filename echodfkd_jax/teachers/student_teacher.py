@@ -17,12 +17,9 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.safetensors import check_tree, load_variables
+from echodfkd_jax.interop.network_file import check_variables, load_network
 from echodfkd_jax.student.inference import predict_clip
 from echodfkd_jax.teachers.base import weights_fingerprint
-
-# Any size that every model takes would do: the weights do not depend on it.
-_FRAME_SIZE = (112, 112)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,11 +72,11 @@ def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher
             "run or a .safetensors file"
         )
     path = pathlib.Path(weights)
-    variables, fields = _read_run(path, checkpoint) if path.is_dir() else _read_file(path)
+    if not path.is_dir():
+        return from_variables(*load_network(path, build_model))
+    variables, fields = _read_run(path, checkpoint)
     model = build_model(**fields)
-    video = jax.ShapeDtypeStruct((1, 1, *_FRAME_SIZE, 1), jnp.float32)
-    check_tree(path, variables, jax.eval_shape(model.init, jax.random.key(0), video))
-    return from_variables(model, variables)
+    return from_variables(model, check_variables(path, model, variables))
 
 
 def from_variables(model: nn.Module, variables: Mapping[str, Any]) -> StudentTeacher:
@@ -103,16 +100,4 @@ def _read_run(path: pathlib.Path, checkpoint: str | int) -> tuple[dict[str, Any]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{config}: cannot be read ({error!r}); expected the configuration of a training run"
-        ) from error
-
-
-def _read_file(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An exported file's variables and the fields of its model."""
-    variables, metadata = load_variables(path)
-    try:
-        return variables, json.loads(metadata["model"])
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"{path}: the header does not describe a network ({error!r}); expected a student "
-            "exported by this project, with metadata `model`"
         ) from error

@@ -49,13 +49,13 @@ def test_what_cannot_be_a_mask_is_refused(tmp_path, content, message):
 
 def test_damaged_file_is_named(tmp_path):
     (tmp_path / "a.seg.npz").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(UserError, match=r"a\.seg\.npz: not readable as a mask file"):
+    with pytest.raises(UserError, match=r"a\.seg\.npz: not readable as NPY or NPZ"):
         masks.read_masks(tmp_path / "a.seg.npz")
 
 
 def test_pickled_objects_are_not_loaded(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(UserError, match="not readable as a mask file"):
+    with pytest.raises(UserError, match="holds Python objects"):
         masks.read_masks(tmp_path / "a.npy")
 
 

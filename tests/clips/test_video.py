@@ -134,7 +134,7 @@ def test_damaged_npz_is_named(tmp_path):
     path = tmp_path / "clip.npz"
     np.savez(path, _frames())
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(UserError, match=r"clip\.npz: not readable as NPZ"):
+    with pytest.raises(UserError, match=r"clip\.npz: not readable as NPY or NPZ"):
         video.decode(path)
 
 

@@ -3,7 +3,12 @@ import pytest
 from configs import echonet_dynamic, echonet_synthetic, synthetic, teacher
 from echodfkd_jax.clips import recipe
 from echodfkd_jax.distillation.models import build_model
-from echodfkd_jax.distillation.settings import InputSettings, ParallelSettings, TrainSettings
+from echodfkd_jax.distillation.settings import (
+    AugmentSettings,
+    InputSettings,
+    ParallelSettings,
+    TrainSettings,
+)
 
 ECHONET = (echonet_dynamic, echonet_synthetic)
 CASES = [(synthetic, mode) for mode in synthetic.MODES] + [(teacher, ""), (teacher, "smoke")]
@@ -16,6 +21,7 @@ def test_every_mode_is_accepted_by_what_reads_it(module, mode):
     TrainSettings(**config.train)
     InputSettings(**config.input)
     ParallelSettings(**config.parallel)
+    assert AugmentSettings(**config.augment) == AugmentSettings()  # All off.
     build_model(**config.model)
 
 

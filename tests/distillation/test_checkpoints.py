@@ -1,10 +1,14 @@
 import dataclasses
 import logging
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from echodfkd_jax.distillation import watch
 from echodfkd_jax.distillation.checkpoints import (
     Checkpoints,
     Progress,
@@ -101,23 +105,6 @@ def test_one_flipped_bit_falls_back(tmp_path, caplog, fraction):
     assert (tmp_path / "checkpoints_damaged" / "30").is_dir()
 
 
-def test_damage_in_every_file_is_noticed_or_harmless(tmp_path):
-    _train(tmp_path, [0.5, 0.4])
-    folder = tmp_path / "checkpoints" / "20"
-    for file in [p for p in folder.rglob("*") if p.is_file() and p.stat().st_size]:
-        whole = file.read_bytes()
-        for damaged in (whole[: len(whole) // 2], b""):
-            file.write_bytes(damaged)
-            variables, info = restore_variables(tmp_path, "latest")
-            step = info["step"]
-            np.testing.assert_array_equal(
-                variables["params"]["conv"]["kernel"], _tree(step)["params"]["conv"]["kernel"]
-            )
-            assert info["validation_loss"] == {10: 0.5, 20: 0.4}[step]
-        file.write_bytes(whole)
-    assert restore_variables(tmp_path, "latest")[1]["step"] == 20
-
-
 def test_empty_folder_falls_back(tmp_path, caplog):
     _train(tmp_path, [0.5, 0.4])
     (tmp_path / "checkpoints" / "30").mkdir()
@@ -144,6 +131,95 @@ def test_damaged_best_falls_back_to_the_next_best(tmp_path):
     assert restore_variables(tmp_path, "best")[1]["step"] == 30
     with pytest.raises(UserError, match=r"20 .*; use another"):
         restore_variables(tmp_path, 20)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "removed"])
+def test_each_file_of_the_newest_step_damaged_in_turn(tmp_path, caplog, damage):
+    """The step before is used, with a warning that names the damaged file."""
+    _train(tmp_path, [0.5, 0.4])
+    newest = tmp_path / "checkpoints" / "20"
+    files = sorted(p for p in newest.rglob("*") if p.is_file())
+    assert len(files) >= 8
+    for file in files:
+        if damage == "removed" and file.name == "files.sha256":
+            continue  # Without the sums the checkpoint is still whole.
+        whole = file.read_bytes()
+        if damage == "removed":
+            file.unlink()
+        elif damage == "truncated":
+            file.write_bytes(whole[: len(whole) // 2])
+        else:
+            _flip(file, len(whole) // 2)
+        caplog.clear()
+        variables, info = restore_variables(tmp_path, "latest")
+        assert info["step"] == 10, file
+        assert str(file) in caplog.text
+        kernel = _tree(10)["params"]["conv"]["kernel"]
+        np.testing.assert_array_equal(variables["params"]["conv"]["kernel"], kernel)
+        file.write_bytes(whole)
+    assert restore_variables(tmp_path, "latest")[1]["step"] == 20
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+def test_one_flipped_bit_is_noticed_without_the_sums_of_the_files(tmp_path, caplog, fraction):
+    """As a kill between the save and its sums leaves it."""
+    _train(tmp_path, [0.5, 0.4])
+    newest = tmp_path / "checkpoints" / "20"
+    (newest / "files.sha256").unlink()
+    file = _largest_file(newest)
+    _flip(file, int(file.stat().st_size * fraction))
+    assert restore_variables(tmp_path, "latest")[1]["step"] == 10
+    assert str(newest) in caplog.text
+
+
+def test_within_an_epoch_nothing_is_the_best(tmp_path):
+    progress = _train(tmp_path, [0.5, 0.4])
+    checkpoints = Checkpoints(tmp_path, keep_latest=2)
+    checkpoints.save(_tree(25), progress.within_epoch(25, {"epoch_count": 2.0}))
+    checkpoints.close()
+    assert restore_variables(tmp_path, "best")[1]["step"] == 20
+    assert restore_variables(tmp_path, "latest")[1]["sums"] == {"epoch_count": 2.0}
+
+
+def test_what_a_watching_evaluation_has_not_scored_is_kept(tmp_path):
+    with watch.watching(tmp_path) as scored:
+        _train(tmp_path, [0.5, 0.1, 0.4, 0.3])
+        assert all_steps(tmp_path) == [10, 20, 30, 40]
+        scored(30)
+        checkpoints = Checkpoints(tmp_path, keep_latest=1)
+        progress = checkpoints.restore_latest()[1]
+        checkpoints.save(_tree(50), progress.after_epoch(50, 0.2))
+        checkpoints.close()
+        assert all_steps(tmp_path) == [20, 40, 50]
+
+
+def test_two_evaluations_do_not_watch_one_run(tmp_path):
+    code = (
+        "from echodfkd_jax.distillation import watch; from echodfkd_jax.errors import UserError\n"
+        f"try:\n  with watch.watching({str(tmp_path)!r}): print('watches')\n"
+        "except UserError as error: print(error)"
+    )
+    with watch.watching(tmp_path):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "is watched by another evaluation" in done.stdout
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoints(tmp_path, monkeypatch):
+    _train(tmp_path, [0.5])
+    checkpoints = Checkpoints(tmp_path, keep_latest=2)
+    progress = checkpoints.restore_latest()[1]
+
+    def full(self, *args, **kwargs):
+        raise ValueError("DATA_LOSS: error writing d/x: OS error 28: No space left on device")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
+    with pytest.raises(UserError) as caught:
+        checkpoints.save(_tree(20), progress.after_epoch(20, 0.4))
+    assert str(caught.value) == (
+        f"cannot write to {tmp_path / 'checkpoints'}: No space left on device; "
+        "earlier checkpoints are untouched"
+    )
+    assert restore_variables(tmp_path, "latest")[1]["step"] == 10
 
 
 def test_a_save_that_orbax_refuses_is_an_error(tmp_path):

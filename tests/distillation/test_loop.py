@@ -12,20 +12,26 @@ from echodfkd_jax.distillation.monitor import Monitor
 from echodfkd_jax.distillation.parallel import Parallel
 from echodfkd_jax.distillation.settings import InputSettings, ParallelSettings, TrainSettings
 from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.errors import UserError
+from echodfkd_jax.errors import PreemptedError, UserError
 
 
 def _settings(**changes):
     fields = {"batch_size": 1, "num_epochs": 9, "patience": 2, "keep_checkpoints": 9}
+    fields |= {"log_every_steps": 1}
     return TrainSettings(**(dict(synthetic.get_config().train) | fields | changes))
 
 
-def _fit(workdir, settings, validation_losses, *, progress=None, train_loss=1.0):
-    """Two steps per epoch on a state that only counts; epoch e scores `validation_losses[e-1]`."""
+def _fit(
+    workdir, settings, validation_losses, *, progress=None, train_loss=1.0, stop_at=0, epoch_steps=2
+):
+    """A state that only counts; the loss of step s is `train_loss` + s; told to stop at `stop_at`.
+
+    Epoch e scores `validation_losses[e-1]`.
+    """
     progress = progress or Progress()
 
     def train_step(state, batch):
-        loss = jnp.float32(train_loss)
+        loss = jnp.float32(train_loss) + state.step
         finite = jnp.isfinite(loss).astype(jnp.float32)
         metrics = {"loss_sum": loss, "count": jnp.float32(1), "grad_norm": loss, "finite": finite}
         return state.replace(step=state.step + 1), metrics
@@ -40,21 +46,24 @@ def _fit(workdir, settings, validation_losses, *, progress=None, train_loss=1.0)
         lambda key, num_frames: None,
         InputSettings(**dict(synthetic.get_config().input)),
         batch_size=1,
-        num_train=2,
+        num_train=epoch_steps,
         num_validation=1,
         seed=0,
     )
-    written, examples = [], []
+    written, examples, lines = [], [], []
     checkpoints = Checkpoints(workdir, keep_latest=settings.keep_checkpoints)
     monitor = Monitor(
-        write=lambda step, scalars: None,
+        write=lambda step, scalars: lines.append((step, scalars["train/loss"])),
         learning_rate=lambda step: 0.1,
-        log_every_steps=1,
+        log_every_steps=settings.log_every_steps,
         batch_size=1,
         first_step=progress.step,
         num_steps=18,
         last_saved=lambda: "no checkpoint",
+        sums=progress.sums,
     )
+    told = []
+    monitor.say = told.append
     state = TrainState(jnp.int32(progress.step), {"w": jnp.zeros(1)}, {}, {})
     try:
         end = loop.fit(
@@ -62,7 +71,7 @@ def _fit(workdir, settings, validation_losses, *, progress=None, train_loss=1.0)
             progress,
             data=data,
             settings=settings,
-            steps_per_epoch=2,
+            steps_per_epoch=epoch_steps,
             parallel=Parallel(ParallelSettings("jit"), 1),
             train_step=train_step,
             eval_step=eval_step,
@@ -70,10 +79,13 @@ def _fit(workdir, settings, validation_losses, *, progress=None, train_loss=1.0)
             monitor=monitor,
             write_scalars=lambda step, epoch, scalars: written.append((step, epoch, scalars)),
             write_examples=lambda state, epoch, step: examples.append(epoch),
+            told_to_stop=lambda step: step == stop_at,
         )
     finally:
         checkpoints.close()
-    return types.SimpleNamespace(progress=end, written=written, examples=examples)
+    return types.SimpleNamespace(
+        progress=end, written=written, examples=examples, lines=lines, told=told
+    )
 
 
 def test_stops_after_patience_epochs_without_a_better_loss(tmp_path):
@@ -118,3 +130,40 @@ def test_nothing_is_saved_from_a_validation_loss_that_is_not_finite(tmp_path):
     with pytest.raises(UserError, match="validation loss is not finite after step 4"):
         _fit(tmp_path, _settings(), [0.5, float("nan")])
     assert all_steps(tmp_path) == [2]
+
+
+def _restored(workdir):
+    return Checkpoints(workdir, keep_latest=9).restore_latest()[1]
+
+
+def test_told_to_stop_saves_after_that_step_and_goes_on_with_the_same_lines(tmp_path):
+    settings = _settings(num_epochs=2, patience=0, log_every_steps=4)
+    whole = _fit(tmp_path / "whole", settings, [0.5, 0.4], epoch_steps=6)
+    with pytest.raises(PreemptedError, match="saved after step 3"):
+        _fit(tmp_path / "cut", settings, [0.5, 0.4], epoch_steps=6, stop_at=3)
+    progress = _restored(tmp_path / "cut")
+    assert (progress.step, progress.epoch, progress.validation_loss) == (3, 0, None)
+    rest = _fit(tmp_path / "cut", settings, [0.5, 0.4], epoch_steps=6, progress=progress)
+    assert rest.progress == whole.progress
+    # Mean losses of steps 1 to 4, 5 to 6, ...: that of step 4 has three steps from before the stop.
+    assert rest.lines == whole.lines == [(4, 2.5), (6, 5.5), (8, 7.5), (12, 10.5)]
+    said = [text for text in rest.told if text.startswith("epoch")]
+    assert said == [text for text in whole.told if text.startswith("epoch")]
+    assert said[0].startswith("epoch 1/2, step 6: train loss 3.5000")
+
+
+def test_told_to_stop_at_the_end_of_an_epoch_validates_first(tmp_path):
+    with pytest.raises(PreemptedError, match="saved after step 2"):
+        _fit(tmp_path, _settings(), [0.5, 0.4], stop_at=2)
+    assert _restored(tmp_path) == Progress(2, 1, 0.5, 0.5, 2, 0)
+
+
+def test_told_to_stop_at_the_last_step_of_all_ends_the_run(tmp_path):
+    done = _fit(tmp_path, _settings(num_epochs=1), [0.5], stop_at=2)
+    assert loop.finished(done.progress, _settings(num_epochs=1)) == "1 epochs"
+
+
+def test_checkpoints_within_an_epoch(tmp_path):
+    settings = _settings(num_epochs=1, checkpoint_every_steps=2)
+    _fit(tmp_path, settings, [0.5], epoch_steps=6)
+    assert all_steps(tmp_path) == [2, 4, 6]

@@ -14,7 +14,7 @@ def test_convlstm_by_name():
 def test_description_makes_the_same_model():
     model = build_model("unet", channels=[2, 4], stride=2, axis_name="data")
     fields = json.loads(describe_model(model))
-    assert fields == {"name": "unet", "channels": [2, 4], "stride": 2}
+    assert fields == {"name": "unet", "channels": [2, 4], "stride": 2, "context": 0}
     assert build_model(**fields).channels == (2, 4)
 
 
@@ -31,3 +31,8 @@ def test_unknown_field_is_an_error():
 def test_missing_field_is_an_error():
     with pytest.raises(UserError, match=r"config.model \('convlstm'\) lacks a field: .*layers"):
         build_model("convlstm", blocks=1)
+
+
+def test_another_type_of_numbers_is_an_error():
+    with pytest.raises(UserError, match=r"config.model.dtype='float16': expected 'float32' or"):
+        build_model("convlstm", blocks=1, layers=1, dtype="float16")

@@ -59,3 +59,13 @@ def test_missing_and_unreadable_file(tmp_path):
     (tmp_path / "config.json").write_text('{"seed": ')
     with pytest.raises(UserError, match=r"config\.json cannot be read"):
         run_config.load(tmp_path)
+
+
+def test_a_run_from_before_a_field_existed_may_be_continued(tmp_path):
+    config = _config(tmp_path).unlock()
+    del config.model.dtype, config.train.accumulate_steps
+    run_config.save(config)
+    run_config.check_same(_config(tmp_path), run_config.load(tmp_path))
+    other = _config(tmp_path, **{"model.dtype": "bfloat16"})
+    with pytest.raises(UserError, match=r"dtype='bfloat16', but .* was trained with 'float32'"):
+        run_config.check_same(other, run_config.load(tmp_path))

@@ -10,6 +10,8 @@ from echodfkd_jax.errors import UserError
     [
         ("batch_size", 0, "config.train.batch_size=0: expected 1 or more"),
         ("num_epochs", -1, "config.train.num_epochs=-1: expected 1 or more"),
+        ("accumulate_steps", 0, "config.train.accumulate_steps=0: expected 1 or more"),
+        ("checkpoint_every_steps", -1, "config.train.checkpoint_every_steps=-1: expected 0 or"),
         ("patience", -1, "config.train.patience=-1: expected 0 or more"),
         ("learning_rate", 0.0, "config.train.learning_rate=0.0: expected a number above 0"),
         ("learning_rate", float("nan"), "config.train.learning_rate=nan"),
@@ -35,3 +37,16 @@ def test_impossible_input_values_are_named():
 def test_impossible_mode_is_named():
     with pytest.raises(UserError, match=r"config.parallel.mode='xmap': expected 'jit' or 'pmap'"):
         ParallelSettings(mode="xmap")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (("here", 1, 0), "config.parallel.coordinator='here': expected 'auto', HOST:PORT"),
+        (("host:1", 0, 0), "config.parallel.num_processes=0: expected 1 or more"),
+        (("host:1", 2, 2), "config.parallel.process_id=2: expected one of 0 to 1"),
+    ],
+)
+def test_impossible_processes_are_named(fields, message):
+    with pytest.raises(UserError, match=message):
+        ParallelSettings("jit", *fields)

@@ -124,3 +124,14 @@ def test_area_curves():
     )
     assert curves["student"].tolist() == [4, 8, 0]
     np.testing.assert_array_equal(curves["reference"], [np.nan, 12, np.nan])
+
+
+def test_calibration_is_counted_against_what_the_clip_has():
+    masks = {"student": soft(2, 4), "teacher": soft(4, 4)}
+    assert clip_metrics.calibration_counts(clip(2), masks).keys() == {"student_vs_teacher"}
+    counts = clip_metrics.calibration_counts(clip(2, reference={1: 3}), masks)
+    assert counts.keys() == {"student_vs_teacher", "student_vs_reference", "teacher_vs_reference"}
+    # 4 x 4 pixels that the student is sure of, a quarter of them wrongly.
+    assert counts["student_vs_reference"][:, -1].tolist() == [16, 16, 12]
+    # All pixels of both frames are the teacher's, the student gives 8 of them 0.
+    assert counts["student_vs_teacher"][:, 0].tolist() == [8, 0, 8]

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 
 import jax
@@ -10,12 +11,14 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.export import export_stablehlo, run_stablehlo
 from echodfkd_jax.interop.onnx_export import export_onnx, main
 from echodfkd_jax.interop.safetensors import save_variables
-from echodfkd_jax.student import ConvLSTMUNet
+from echodfkd_jax.student import ConvLSTMUNet, predict_clip
+from echodfkd_jax.student.shipped import load_student
+from echodfkd_jax.synthesis import make_clip
 
 
 @pytest.fixture(scope="module")
 def student():
-    model = ConvLSTMUNet(2, 1, 3, stride=2)
+    model = ConvLSTMUNet(2, 1, 3, stride=2, skips=True, warmup=3)
     return model, jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 16, 16, 1)))
 
 
@@ -60,3 +63,38 @@ def test_onnx_without_jax2onnx_says_what_to_install(student, tmp_path, monkeypat
     status = main(["onnx_export", str(tmp_path / "s.safetensors"), str(tmp_path / "s.onnx")])
     assert status == 2
     assert "requirements-onnx.txt" in capsys.readouterr().err
+
+
+# Runs a file with onnxruntime and numpy, and would fail if it needed anything of JAX or of ours.
+RUN_ONNX = """
+import sys
+for name in ("jax", "jaxlib", "flax", "echodfkd_jax"):
+    sys.modules[name] = None
+import numpy, onnxruntime
+path, clips, found = sys.argv[1:]
+session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+(name,) = (given.name for given in session.get_inputs())
+frames = numpy.load(clips).astype(numpy.float32)
+numpy.save(found, numpy.stack([session.run(None, {name: clip[None]})[0][0] for clip in frames]))
+"""
+
+
+@pytest.mark.slow
+def test_onnx_masks_of_ten_clips_are_those_of_the_shipped_student(tmp_path):
+    pytest.importorskip("jax2onnx")
+    pytest.importorskip("onnxruntime")
+    student = load_student()
+    export_onnx(tmp_path / "s.onnx", *student)
+    make = jax.jit(lambda key: make_clip(key, num_frames=32).frames)
+    frames = np.stack([make(key) for key in jax.random.split(jax.random.key(10), 10)])
+    np.save(tmp_path / "clips.npy", frames)
+    (tmp_path / "run.py").write_text(RUN_ONNX)
+    files = [str(tmp_path / name) for name in ("run.py", "s.onnx", "clips.npy", "found.npy")]
+    subprocess.run([sys.executable, *files], check=True)
+    found = np.load(tmp_path / "found.npy") > 0.5
+    wanted = np.stack([predict_clip(*student, clip) for clip in frames]) > 127
+    common = np.count_nonzero(found & wanted, axis=(1, 2, 3))
+    both = np.count_nonzero(found, axis=(1, 2, 3)) + np.count_nonzero(wanted, axis=(1, 2, 3))
+    assert both.min() > 10_000
+    print("Dice of each clip:", 2 * common / both)
+    assert (2 * common / both).min() >= 0.999

@@ -102,6 +102,8 @@ def synthetic_road(tmp_path_factory):
         f"--config.dataset.data_dir={folder / 'data'}",
         f"--config.dataset.manual_dir={folder / 'download'}",
         f"--config.eval.clips_dir={folder / 'echonet'}",
+        "--config.augment.gain=0.3",
+        "--config.augment.shift=0.1",
     )
     return folder
 
@@ -128,4 +130,7 @@ def test_a_student_of_the_synthetic_set_is_judged_on_the_real_one(synthetic_road
     for protocol in ("paper", "echonet"):
         assert metrics["protocols"][protocol]["dice/student_vs_reference"]["count"] > 0
         assert metrics["protocols"][protocol]["dice/student_vs_teacher"]["count"] > 0
-    assert (synthetic_road / "run" / "report" / "index.html").stat().st_size > 10_000
+    assert metrics["reliability"].keys() >= {"student_vs_reference", "student_vs_teacher"}
+    report = synthetic_road / "run" / "report"
+    assert (report / "index.html").stat().st_size > 10_000
+    assert (report / "EchoNet-Dynamic_reliability.png").is_file()

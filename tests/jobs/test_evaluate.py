@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from echodfkd_jax.clips.masks import read_masks
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files
-from echodfkd_jax.jobs import evaluate, prepare
+from echodfkd_jax.jobs import evaluate
 from tests.data import stand_ins
 from tests.evaluation import made_up_clips
 from tests.jobs import made_up_run
@@ -44,16 +44,6 @@ def _on_folder(config, folder):
     config.eval.clips_dir = str(folder)
     evaluate.run(config)
     return _metrics(config, folder.name)
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    """A prepared data set of the stand-ins' clips."""
-    made = made_up_run.config(tmp_path_factory.mktemp("data_set"))
-    with pytest.MonkeyPatch.context() as patch:
-        stand_ins.use(patch, stand_ins.CountingTeacher())
-        prepare.run(made)
-    return made.dataset.data_dir
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 import main
-from echodfkd_jax.jobs import evaluate, prepare, report
+from echodfkd_jax.jobs import evaluate, report
 from tests.data import stand_ins
 from tests.jobs import made_up_run
 
@@ -27,15 +27,6 @@ class Brightness:
     def embed_texts(self, texts):
         angle = np.linspace(0, 1, len(texts), dtype=np.float32)
         return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    made = made_up_run.config(tmp_path_factory.mktemp("data_set"))
-    with pytest.MonkeyPatch.context() as patch:
-        stand_ins.use(patch, stand_ins.CountingTeacher())
-        prepare.run(made)
-    return made.dataset.data_dir
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from echodfkd_jax.distillation.models import build_model, describe_model
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation.segmentation import dice
 from echodfkd_jax.interop.safetensors import save_variables
-from echodfkd_jax.jobs import export, predict
+from echodfkd_jax.jobs import predict
 from echodfkd_jax.student import predict_clip
 from echodfkd_jax.student.shipped import SHIPPED_WEIGHTS, load_student
 from echodfkd_jax.synthesis import make_clip
@@ -161,14 +161,6 @@ def test_a_stream_answers_every_frame(config, monkeypatch, capsys, tmp_path):
 def test_a_stream_that_ends_within_a_frame(config, monkeypatch):
     with pytest.raises(UserError, match="ends with 7 bytes of a frame"):
         stream(config, monkeypatch, bytes(112 * 112 + 7))
-
-
-def test_export_writes_what_predict_reads(config, tmp_path):
-    config.export.output = str(tmp_path / "exported")
-    export.run(config)
-    found = sorted(path.name for path in (tmp_path / "exported").iterdir())
-    assert found == ["student.safetensors", "student.stablehlo"]
-    assert load_student(tmp_path / "exported" / "student.safetensors").model.blocks == 1
 
 
 @pytest.mark.slow

@@ -72,3 +72,16 @@ def test_clips_without_a_recorded_fraction_are_left_out():
 
 def test_scores_without_any_value_are_drawn_empty():
     assert len(plots.score_histogram({"student": np.array([np.nan])}, "Dice")) > 0
+
+
+def test_reliability_leaves_empty_bins_out():
+    curve = np.array([0.1, np.nan, 0.9]), np.array([0.2, np.nan, 0.7])
+    without = np.array([0.1, 0.9]), np.array([0.2, 0.7])
+    drawn = plots.reliability({"student": curve}, "inside")
+    np.testing.assert_array_equal(
+        pixels(drawn), pixels(plots.reliability({"student": without}, "inside"))
+    )
+    moved = np.array([0.1, 0.9]), np.array([0.2, 0.8])
+    assert not np.array_equal(
+        pixels(drawn), pixels(plots.reliability({"student": moved}, "inside"))
+    )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.student import ConvLSTMUNet, inference, predict_clip, predict_clips
+from echodfkd_jax.student.inference import overlapping_chunks
 
 
 class Brightness(nn.Module):
@@ -48,9 +49,9 @@ def test_clips_together_are_clips_alone(student):
 
 def test_lengths_share_one_compilation(student):
     predict_clip(*student, clips(1, 3)[0])
-    before = inference._predict_chunk._cache_size()
+    before = inference._continue._cache_size()
     predict_clip(*student, clips(1, 50)[0])
-    assert inference._predict_chunk._cache_size() == before
+    assert inference._continue._cache_size() == before
 
 
 def test_model_without_memory_rounds_255_times_the_probability():
@@ -60,3 +61,16 @@ def test_model_without_memory_rounds_255_times_the_probability():
 
 def test_no_frames_give_no_frames(student):
     assert predict_clip(*student, clips(1, 0)[0]).shape == (0, 8, 8)
+
+
+@pytest.mark.parametrize("num_frames", [1, 20, 64, 65, 100, 176])
+def test_overlapping_chunks_cover_a_clip_once_with_all_neighbours(num_frames):
+    covered, lengths = [], set()
+    for first, last, (start, stop) in overlapping_chunks(num_frames, 15):
+        lengths.add(last - first)
+        for frame in range(first + start, first + stop):
+            covered.append(frame)
+            assert first <= max(frame - 15, 0)
+            assert last >= min(frame + 16, num_frames)
+    assert covered == list(range(num_frames))
+    assert len(lengths) == 1  # One compilation.

@@ -1,4 +1,5 @@
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,10 @@ import pytest
 from echodfkd_jax.distillation.models import build_model, describe_model
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.safetensors import load_variables, save_variables
+from echodfkd_jax.student import predict_clips
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
-from echodfkd_jax.teachers.unet import UNet, standardise
+from echodfkd_jax.teachers.unet import UNet, over_time, standardise
 
 FIELDS = {"name": "unet", "channels": [2, 4], "stride": 2}
 
@@ -89,6 +91,59 @@ def test_teacher_gives_the_models_probabilities_for_any_number_of_frames(weights
     np.testing.assert_allclose(got, wanted[0, ..., 0], atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def temporal():
+    """A network that sees time, and its random weights."""
+    model = UNet((2, 4), context=2)
+    return model, model.init(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))
+
+
+def test_without_context_a_frame_is_seen_by_itself():
+    assert UNet((2, 4)).reach == 0
+
+
+def test_a_frame_is_seen_with_those_within_reach_and_no_others(temporal):
+    model, variables = temporal
+    assert model.reach == 9
+    video = jnp.asarray(frames(40), jnp.float32)[None, ..., None]
+    apply = jax.jit(model.apply)
+    before = apply(variables, video)
+    after = apply(variables, video.at[:, 20].add(-100.0))
+    changed = np.flatnonzero(np.abs(np.asarray(after - before)).max((0, 2, 3, 4)) > 1e-6)
+    assert changed.min() >= 20 - 9
+    assert changed.max() <= 20 + 9
+    assert {18, 19, 20, 21, 22} <= set(changed.tolist())
+
+
+@pytest.mark.parametrize("num_frames", [1, 30, 100])
+def test_chunks_of_a_clip_are_those_of_the_whole_clip(temporal, tmp_path, num_frames):
+    model, variables = temporal
+    path = tmp_path / "temporal.safetensors"
+    fields = {"name": "unet", "channels": [2, 4], "context": 2}
+    save_variables(path, variables, {"model": json.dumps(fields)})
+    teacher = load_teacher("unet", weights=path)
+    clip = frames(num_frames)
+    video = jnp.asarray(clip, jnp.float32)[None, ..., None]
+    wanted = jax.nn.sigmoid(jax.jit(model.apply)(variables, video))
+    np.testing.assert_allclose(teacher(clip), wanted[0, ..., 0], atol=1e-5)
+    masks = predict_clips(model, variables, clip[None])
+    np.testing.assert_allclose(masks[0] / 255, wanted[0, ..., 0], atol=0.5 / 255 + 1e-5)
+
+
+def test_still_frames_have_no_deviation_over_time():
+    still = jnp.ones((1, 5, 2, 2, 1)) * jnp.arange(4.0).reshape(1, 1, 2, 2, 1)
+    mean, deviation = over_time(still, 1)
+    np.testing.assert_allclose(mean, still)
+    np.testing.assert_allclose(deviation, 0, atol=1e-6)
+
+
+def test_mean_and_deviation_over_time_at_the_ends_are_of_the_frames_there_are():
+    ramp = jnp.arange(4.0).reshape(1, 4, 1, 1, 1)
+    mean, deviation = over_time(ramp, 1)
+    np.testing.assert_allclose(mean.ravel(), [0.5, 1.0, 2.0, 2.5])
+    np.testing.assert_allclose(deviation.ravel(), [0.5, (2 / 3) ** 0.5, (2 / 3) ** 0.5, 0.5])
+
+
 def test_pure_form_gives_the_same_inside_another_jitted_function(weights):
     teacher = load_teacher("unet", weights=weights)
     clip = frames(3)
@@ -115,8 +170,8 @@ def test_missing_weights_say_how_to_train_them(tmp_path):
 
 def test_weights_of_another_model_are_an_error(weights):
     variables, _ = load_variables(weights)
-    save_variables(weights, variables, {"model": '{"name": "convlstm", "blocks": 1}'})
-    with pytest.raises(UserError, match=r"unet.safetensors: the header does not describe a U-Net"):
+    save_variables(weights, variables, {"model": '{"name": "convlstm", "blocks": 1, "layers": 1}'})
+    with pytest.raises(UserError, match=r"unet\.safetensors: .*'convlstm', which is no U-Net"):
         load_teacher("unet", weights=weights)
 
 

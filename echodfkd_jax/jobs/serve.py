@@ -1,0 +1,103 @@
+"""Stage `serve`: a page in the browser; a clip is dropped, its outline and numbers come back.
+
+What is done with a clip is what `predict` does, with the settings of `config.predict`. Nothing that
+comes in or goes out stays on disk. The page is for one person on one machine: without a password,
+one clip at a time, and for this machine alone unless `config.serve.host` says otherwise.
+"""
+
+import dataclasses
+import logging
+import pathlib
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+import numpy as np
+from werkzeug.serving import make_server
+
+from echodfkd_jax.clips import dicom, inputs, video
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.jobs.clip_prediction import PredictSettings, predict_file
+from echodfkd_jax.jobs.loaded_student import load_student_of
+from echodfkd_jax.page import Application
+from echodfkd_jax.reporting.predictions import DISCLAIMER
+from echodfkd_jax.student.inference import predict_clip
+
+# Under these names this machine reaches itself, and nobody else does.
+_LOCAL_HOSTS = ("127.0.0.1", "localhost")
+_MAX_PORT = 65535
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeSettings:
+    """Section `config.serve`.
+
+    Attributes:
+        host: address to listen on; "0.0.0.0" lets other machines in.
+        port: 0: any that is free.
+        max_upload_mib: larger files are refused.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8112
+    max_upload_mib: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= _MAX_PORT:
+            raise UserError(f"config.serve.port={self.port}: expected 1 to {_MAX_PORT}, or 0")
+        if self.max_upload_mib < 1:
+            raise UserError(
+                f"config.serve.max_upload_mib={self.max_upload_mib}: expected 1 or more"
+            )
+
+
+def run(config: ml_collections.ConfigDict) -> None:
+    """Serves the page until the program is stopped.
+
+    Raises:
+        UserError: a setting does not fit, there is no student, or the port is taken.
+    """
+    settings, how = ServeSettings(**config.serve), PredictSettings(**config.predict)
+    student = load_student_of(config.workdir, weights=how.weights, checkpoint=how.checkpoint)
+
+    def predict(path: pathlib.Path, name: str, output: pathlib.Path) -> Mapping[str, Any]:
+        return predict_file(path, name, student, how, output)
+
+    listening = _listen(settings)
+    # Compiled before the first visitor waits for it.
+    predict_clip(
+        student.model, student.variables, np.zeros((1, inputs.SIDE_PX, inputs.SIDE_PX), np.uint8)
+    )
+    page = Application(
+        predict,
+        max_upload_mib=settings.max_upload_mib,
+        accepted=(*video.SUFFIXES, *dicom.SUFFIXES),
+        notice=DISCLAIMER,
+        trusted_hosts=_LOCAL_HOSTS if settings.host in _LOCAL_HOSTS else (),
+    )
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # Not a line for every request.
+    # A stop from outside is an interruption like Ctrl-C: temporary files are removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with listening:
+        host, port = listening.getsockname()[:2]
+        server = make_server(host, port, page, threaded=True, fd=listening.fileno())
+        print(f"student: {student.about['source']} ({student.about['fingerprint']})")
+        if settings.host not in _LOCAL_HOSTS:
+            print("  note: whoever reaches this machine can use the page; it has no password")
+        print(f"  page: http://{host}:{port}/ (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("stopped")
+        finally:
+            server.server_close()
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.port), reuse_port=False)
+    except (OSError, OverflowError) as error:
+        where = f"config.serve.host={settings.host}, config.serve.port={settings.port}"
+        raise UserError(f"{where}: {error}; set another port, or 0 for any") from error
