@@ -90,14 +90,23 @@ def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
     """What the data set was made from: `teacher` (fingerprint), `generator_version`, `recipe`, ...
 
     Raises:
-        UserError: there is no data set.
+        UserError: there is no data set, or its metadata are damaged.
     """
     if not is_prepared(directory):
         raise UserError(
             f"{directory}: no data set; make it with --stage=prepare, or set "
             "config.dataset.data_dir to where it is"
         )
-    return json.loads((directory / "metadata.json").read_text())
+    path = directory / "metadata.json"
+    try:
+        metadata = json.loads(path.read_text())
+        if not isinstance(metadata, dict):
+            raise ValueError("not an object")
+        return metadata
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}); delete its folder and run --stage=prepare"
+        ) from error
 
 
 def check_metadata(directory: pathlib.Path, expected: Mapping[str, str]) -> None:

@@ -3,7 +3,9 @@
 Tags of the US Region Calibration and Cine modules: DICOM PS3.3, C.8.5.5 and C.7.6.5.
 """
 
+import io
 import math
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -65,11 +67,12 @@ def read_dicom(path: pathlib.Path) -> DicomClip:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        # A deflated data set unpacks whole, whatever its size, before a tag can be looked at.
-        meta = pydicom.filereader.read_file_meta_info(path)
-        if meta.get("TransferSyntaxUID", "") == pydicom.uid.DeflatedExplicitVRLittleEndian:
-            raise UserError(f"{path}: is a deflated DICOM file; expected another transfer syntax")
-        dataset = pydicom.dcmread(path)
+        with _Bounded(io.FileIO(path)) as file:
+            # A deflated data set unpacks whole, whatever its size, before a tag can be looked at.
+            if _transfer_syntax(file) == pydicom.uid.DeflatedExplicitVRLittleEndian:
+                raise UserError(f"{path}: is a deflated DICOM file; use another transfer syntax")
+            file.seek(0)
+            dataset = pydicom.dcmread(file)
         _check_kind(path, dataset)
         region, spacing, notes = _find_region(path, dataset)
         check_size(path, _count(dataset), int(dataset.Rows), int(dataset.Columns))
@@ -80,6 +83,24 @@ def read_dicom(path: pathlib.Path) -> DicomClip:
     except Exception as error:  # Damage shows in as many ways as there are tags.
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: not readable as DICOM ({reason})") from error
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which never more is asked than it has: memory is taken for what is asked."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
+def _transfer_syntax(file: io.BufferedReader) -> str:
+    from pydicom import filereader
+
+    filereader.read_preamble(file, False)
+    meta = filereader.read_dataset(
+        file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
+    )
+    return str(meta.get("TransferSyntaxUID", ""))
 
 
 def _check_kind(path: pathlib.Path, dataset: Any) -> None:

@@ -145,7 +145,7 @@ def _believe(clip: SourceClip) -> SourceClip:
         notes.append(f"{fps:g} frames per second cannot be; the frame rate is taken as unknown")
         fps = math.nan
     least, most = sorted(spacing)
-    possible = _MIN_PIXEL_MM <= least and most <= min(_MAX_PIXEL_MM, _MAX_RATIO * least)
+    possible = least >= _MIN_PIXEL_MM and most <= min(_MAX_PIXEL_MM, _MAX_RATIO * least)
     if not any(map(math.isnan, spacing)) and not possible:
         sides = " x ".join(f"{side:g}" for side in spacing)
         notes.append(f"pixels of {sides} mm cannot be; their size is taken as unknown")
@@ -170,7 +170,7 @@ def fit(clip: SourceClip, crop: str = "square") -> Fitted:
     inside = clip.frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
     vertical, horizontal = clip.spacing_mm
     spacing = (vertical * box.height / SIDE_PX, horizontal * box.width / SIDE_PX)
-    return Fitted(video.resize(np.ascontiguousarray(inside), SIDE_PX), box, spacing)
+    return Fitted(video.resize(inside, SIDE_PX), box, spacing)
 
 
 def with_square_pixels(

@@ -48,20 +48,23 @@ def read_masks(path: pathlib.Path) -> SoftMask:
 
 def _to_soft_mask(path: pathlib.Path, masks: np.ndarray) -> SoftMask:
     if masks.dtype == np.bool_:
-        return masks * np.uint8(255)
+        for frame in masks.view(np.uint8):  # In place: there may be memory for one copy only.
+            frame[frame > 0] = 255
+        return masks.view(np.uint8)
     if masks.dtype == np.uint8:
         if masks.max() == 1:
             raise UserError(f"{path}: uint8 masks of 0 and 1; expected 0..255, or type bool")
         return masks
-    # Written so that nan is refused too.
     if masks.dtype.kind != "f":
         raise UserError(f"{path}: masks are {masks.dtype}; expected uint8, bool or float")
-    if not (masks.min() >= 0 and masks.max() <= 1):
-        raise UserError(
-            f"{path}: masks are {masks.dtype}, {masks.min()} to {masks.max()}; expected uint8, "
-            "bool, or float probabilities 0..1"
-        )
     soft = np.empty(masks.shape, np.uint8)
     for frame, target in zip(masks, soft):  # The whole at once would take several times as much.
-        target[:] = np.rint(255 * frame)
+        wide = frame.astype(np.result_type(frame, np.float32))  # float16 is slow.
+        # Written so that nan is refused too.
+        if not (wide.min() >= 0 and wide.max() <= 1):
+            raise UserError(
+                f"{path}: masks are {masks.dtype}, {wide.min()} to {wide.max()}; expected uint8, "
+                "bool, or float probabilities 0..1"
+            )
+        target[:] = np.rint(255 * wide)
     return soft

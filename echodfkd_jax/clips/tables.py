@@ -142,6 +142,14 @@ def stem(name: str) -> str:
     return name[:-4] if name.lower().endswith((".avi", ".mp4", ".mov")) else name
 
 
+def _first_foreign_byte(content: bytes) -> int:
+    try:
+        content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(content)
+
+
 def _is_position(value: float) -> bool:
     return abs(value) <= _MAX_POSITION_PX
 
@@ -221,14 +229,29 @@ class _Table:
         self._required = required
 
     def __iter__(self) -> Iterator[_Row]:
+        reader = None
         try:
             # utf-8-sig takes a byte order mark away when there is one.
             with self._path.open(encoding="utf-8-sig", newline="") as file:
-                yield from self._rows(csv.reader(file))
+                reader = csv.reader(file)
+                yield from self._rows(reader)
         except FileNotFoundError as error:
             raise UserError(f"{self._path}: no such file") from error
-        except (UnicodeDecodeError, csv.Error, OSError) as error:
-            raise UserError(f"{self._path}: not readable as CSV in UTF-8 ({error})") from error
+        except UnicodeDecodeError as error:
+            # The file is decoded in pieces, ahead of the rows.
+            content = self._path.read_bytes()
+            line = 1 + content.count(b"\n", 0, _first_foreign_byte(content))
+            raise self._unreadable(line, "not UTF-8") from error
+        except csv.Error as error:
+            raise self._unreadable(reader.line_num + 1 if reader else 1, str(error)) from error
+        except OSError as error:
+            raise UserError(f"{self._path}: not readable ({error.strerror})") from error
+
+    def _unreadable(self, line: int, reason: str) -> UserError:
+        return UserError(
+            f"{self._path.name}, line {line}: not readable as CSV in UTF-8 ({reason}) "
+            f"({self._path})"
+        )
 
     def _rows(self, reader: Any) -> Iterator[_Row]:
         header = [name.strip().lower() for name in next(reader, [])]

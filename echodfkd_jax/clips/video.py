@@ -110,11 +110,11 @@ def resize(frames: Frames, size_px: int) -> UInt8[np.ndarray, "t {size_px} {size
         size_px: the new height and width.
 
     Returns:
-        uint8 (t, size_px, size_px); `frames` itself when nothing is to be done.
+        uint8 (t, size_px, size_px), contiguous; `frames` itself when nothing is to be done.
     """
     height, width = frames.shape[1:]
     if (height, width) == (size_px, size_px):
-        return frames
+        return np.ascontiguousarray(frames)
     shrinks = height >= size_px and width >= size_px
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = np.empty((len(frames), size_px, size_px), np.uint8)
@@ -193,7 +193,7 @@ def _decode_npz(path: pathlib.Path) -> Video:
     fps = content.get("fps", np.float64(math.nan))
     if fps.size != 1 or fps.dtype.kind not in "iuf":
         raise UserError(f"{path}: fps is {fps.dtype}{list(fps.shape)}; expected one number")
-    return Video(np.ascontiguousarray(frames.reshape(shape)), float(fps.reshape(())), shape[0])
+    return Video(frames.reshape(shape), float(fps.reshape(())), shape[0])
 
 
 def check_size(path: pathlib.Path, num_frames: int, height: int, width: int) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 import types
-from typing import Any, Self
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -21,7 +21,7 @@ class StopNotice:
         self._told = False
         self._before: Any = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "StopNotice":
         if self._alone:
             self._before = signal.signal(signal.SIGTERM, self._note)
         return self

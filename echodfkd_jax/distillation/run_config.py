@@ -67,6 +67,9 @@ def load(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
         fields = json.loads(path(workdir).read_text())
         if not isinstance(fields, dict):
             raise ValueError("not an object")
+        for section in _FIXED:
+            if section != "seed" and not isinstance(fields.get(section, {}), dict):
+                raise ValueError(f"{section} is not an object")
         return ml_collections.ConfigDict(fields).lock()
     except FileNotFoundError as error:
         raise UserError(f"{path(workdir)} is missing; run --stage=train first") from error

@@ -1,6 +1,7 @@
 """A network from a weights file that says itself which network it is."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,12 +9,15 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.safetensors import check_tree, load_variables
 
 # Any size that every model takes would do, the weights do not depend on it; nothing is computed.
 _SIDE = 1024
+# Larger numbers in a header are damage, and would be built before anything is compared.
+_MAX_FIELD = 4096
 
 
 class Network(NamedTuple):
@@ -42,9 +46,12 @@ def load_network(path: str | Path, build: Callable[..., nn.Module]) -> Network:
     """
     variables, metadata = load_variables(path)
     try:
-        model = build(**json.loads(metadata["model"]))
-    except (KeyError, ValueError, TypeError, UserError, RecursionError) as error:
-        reason = "no metadata `model`" if isinstance(error, KeyError) else str(error)
+        fields = json.loads(metadata["model"])
+        _check_fields(fields, len(traverse_util.flatten_dict(variables)))
+        model = build(**fields)
+        _shapes(model)
+    except Exception as error:  # Fields from outside fail in as many ways as a model has lines.
+        reason = "no metadata `model`" if "model" not in metadata else str(error)[:200]
         raise UserError(
             f"{path}: the header does not describe a network that is wanted here ({reason}); "
             "expected a file written by --stage=export"
@@ -65,6 +72,21 @@ def check_variables(
     Raises:
         UserError: names the first entry that is missing, extra, or has another shape or type.
     """
-    video = jax.ShapeDtypeStruct((1, 1, _SIDE, _SIDE, 1), jnp.float32)
-    check_tree(path, variables, jax.eval_shape(model.init, jax.random.key(0), video))
+    check_tree(path, variables, _shapes(model))
     return variables
+
+
+def _shapes(model: nn.Module) -> Mapping[str, Any]:
+    video = jax.ShapeDtypeStruct((1, 1, _SIDE, _SIDE, 1), jnp.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), video)
+
+
+def _check_fields(fields: Mapping[str, Any], num_arrays: int) -> None:
+    """Refuses a network that is larger than the file can be, before it is built."""
+    for field, value in fields.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not 0 <= number <= _MAX_FIELD:
+                raise ValueError(f"{field} is {value}; expected 0 to {_MAX_FIELD}")
+    layers = math.prod(fields.get(field, 1) for field in ("blocks", "layers"))
+    if layers > num_arrays:
+        raise ValueError(f"{layers} layers, but {num_arrays} arrays")

@@ -77,6 +77,8 @@ def architecture_from_open_clip(
         stages = range(num_stages)
         last_norm = "visual.trunk.stages.{}.blocks.0.norm.weight"
         text_width = state_dict["ln_final.weight"].shape[0]
+        if not text_width or text_width % _HEAD_WIDTH:
+            raise ValueError(f"a text tower of width {text_width}, not of heads of {_HEAD_WIDTH}")
         return Architecture(
             image_size_px=image_size_px,
             depths=tuple(

@@ -63,7 +63,7 @@ def load_variables(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         variables = traverse_util.unflatten_dict(flat, sep="/")
     except (
-        *(safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError),
+        *(safetensors.SafetensorError, ValueError, TypeError, LookupError, AttributeError),
         *(OSError, OverflowError, MemoryError),
     ) as error:
         raise UserError(

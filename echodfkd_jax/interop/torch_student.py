@@ -26,7 +26,9 @@ _NORM = {
     "running_var": "batch_stats/{}/var",
 }
 _COUNTER = "num_batches_tracked"
-_CELL_BIAS = re.compile(r"conv_lstm_blocks\.(\d{1,3})\.conv_lstm_layers\.(\d{1,3})\.cell\.conv\.bias")
+_CELL_BIAS = re.compile(
+    r"conv_lstm_blocks\.(\d{1,3})\.conv_lstm_layers\.(\d{1,3})\.cell\.conv\.bias"
+)
 
 
 def size_of(state_dict: Mapping[str, np.ndarray]) -> dict[str, int]:

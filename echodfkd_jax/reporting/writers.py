@@ -82,7 +82,7 @@ class Writer:
 
 
 def read_lines(path: str | pathlib.Path) -> list[dict[str, Any]]:
-    """Reads a file of lines; a last line that was cut short is left out.
+    """Reads a file of lines up to the first damaged one, such as a last line that was cut short.
 
     Returns:
         One dict per line; none where there is no file.
@@ -91,11 +91,14 @@ def read_lines(path: str | pathlib.Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for text in path.read_text().splitlines():
+    for text in path.read_text(errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
-        except ValueError:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+            break
+        lines.append(line)
     return lines
 
 

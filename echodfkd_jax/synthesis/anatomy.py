@@ -102,7 +102,9 @@ def map_coordinates() -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
     return u, v
 
 
-def _edge(distance: Float[Array, "*n"], softness: float = 0.8) -> Float[Array, "*n"]:
+def _edge(
+    distance: Float[Array, "*n"], softness: Float[Array, ""] | float = 0.8
+) -> Float[Array, "*n"]:
     """1 where distance is positive, 0 where negative, soft over about a pixel."""
     return jnp.clip(distance / softness + 0.5, 0.0, 1.0)
 

@@ -96,8 +96,8 @@ def _read_run(path: pathlib.Path, checkpoint: str | int) -> tuple[dict[str, Any]
     variables, _ = restore_variables(path, checkpoint)
     config = path / "config.json"
     try:
-        return variables, json.loads(config.read_text())["model"]
-    except (OSError, ValueError, KeyError) as error:
+        return variables, dict(json.loads(config.read_text())["model"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{config}: cannot be read ({error!r}); expected the configuration of a training run"
         ) from error

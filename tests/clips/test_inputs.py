@@ -132,3 +132,25 @@ def test_names_stay_in_the_folder_and_differ():
     paths = ["a/../../evil.avi", "x/a b;c.avi", "y/A B;C.mp4", "..", "-rf.avi", "ü.avi", "q" * 200]
     found = inputs.safe_names([pathlib.Path(path) for path in paths])
     assert found == ["evil", "a_b_c", "A_B_C_2", "clip", "rf", "clip_2", "q" * 100]
+
+
+def test_frames_that_are_lines_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros((2, 8, 33), np.uint8))
+    with pytest.raises(UserError, match=r"a\.npz: frames are 33x8; expected sides of"):
+        inputs.read_clip(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("fps", [0.0, -5.0, 1001.0, math.inf])
+def test_a_frame_rate_that_cannot_be_is_unknown(tmp_path, fps):
+    np.savez(tmp_path / "a.npz", frames=FRAMES, fps=fps)
+    clip = inputs.read_clip(tmp_path / "a.npz")
+    assert math.isnan(clip.fps)
+    assert "frames per second cannot be" in clip.notes[0]
+
+
+@pytest.mark.parametrize("spacing", [["0", "0.5"], ["1000", "1000"], ["0.1", "0.5"]])
+def test_a_pixel_spacing_that_cannot_be_is_unknown(tmp_path, spacing):
+    write_dicom(tmp_path / "a.dcm", FRAMES, PixelSpacing=spacing)
+    clip = inputs.read_clip(tmp_path / "a.dcm")
+    assert all(map(math.isnan, clip.spacing_mm))
+    assert "mm cannot be" in clip.notes[-1]

@@ -94,8 +94,8 @@ def test_tracings_keep_the_order_of_frames_and_rows(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.avi,1,2,3,,5", "Y2 is ''; expected a number"),
-        ("a.avi,1,2,nan,4,5", "X2 is 'nan'; expected a number"),
+        ("a.avi,1,2,3,,5", "Y2 is ''; expected a pixel position"),
+        ("a.avi,1,2,nan,4,5", "X2 is 'nan'; expected a pixel position"),
         ("a.avi,1,2,3,4,-1", "Frame is '-1'; expected a frame index from 0"),
         ("a.avi,1,2,3,4,1.5", "Frame is '1.5'; expected a frame index from 0"),
     ],
@@ -128,3 +128,22 @@ def test_size_table_with_a_gap_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match=r"size\.csv, line 3: Frame is '2'; expected 1"):
         tables.read_sizes(path)
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "a\u202e", "a" * 201])
+def test_a_name_that_is_no_files_name_is_refused(tmp_path, name):
+    path = _file_list(tmp_path, f"FileName,Split\n{name},TRAIN\n")
+    with pytest.raises(UserError, match=r"FileList\.csv, line 2: FileName is .*a file's name"):
+        tables.read_file_list(path)
+
+
+def test_a_name_cannot_leave_the_folder(tmp_path):
+    path = _file_list(tmp_path, "FileName,Split\n../../x.avi,TRAIN\n..\\y,TRAIN\n/etc/z,TEST\n")
+    assert [clip.name for clip in tables.read_file_list(path)] == ["x", "y", "z"]
+
+
+def test_bytes_that_are_not_utf8_are_named_by_line(tmp_path):
+    path = tmp_path / "FileList.csv"
+    path.write_bytes(b"FileName,Split\na,TRAIN\nb\xff,TRAIN\n")
+    with pytest.raises(UserError, match=r"FileList\.csv, line 3: not readable as CSV in UTF-8"):
+        tables.read_file_list(path)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import safetensors.numpy
 
+from echodfkd_jax.student.shipped import SHIPPED_WEIGHTS
 from tests.clips.dicom_file import region, write_dicom
 
 TESTDATA = pathlib.Path(__file__).parents[1] / "testdata"
@@ -102,9 +103,8 @@ def dicom(compressed=False, **tags):
     return buffer.getvalue()
 
 
-def safetensors_header(arrays, **metadata):
+def safetensors_header(whole):
     """The JSON at the start of a safetensors file, and what makes a file of it."""
-    whole = safetensors.numpy.save(arrays, metadata or None)
     start = 8 + int.from_bytes(whole[:8], "little")
     data = whole[start:]
     return whole[8:start], lambda header: struct.pack("<Q", len(header)) + header + data
@@ -114,8 +114,8 @@ def safetensors_header(arrays, **metadata):
 def student_arrays():
     """The state dict of a small published student."""
     with np.load(TESTDATA / "student_11_filters4.npz") as file:
-        kept = {key.removeprefix("state/"): file[key] for key in file.files}
-    return {key: np.ascontiguousarray(v) for key, v in kept.items() if "conv_lstm" in key}
+        kept = {key[2:]: file[key] for key in file.files if key.startswith("w:")}
+    return {key: np.array(value) for key, value in kept.items()}
 
 
 def onnx_network():
@@ -131,7 +131,7 @@ def onnx_network():
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-    helper.set_model_props(model, {"output": "probability", "mean": "1,2,3"})
+    helper.set_model_props(model, {"output": "probability", "mean": "1.5"})
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
@@ -189,6 +189,7 @@ SAMPLES = {
     "npz_array": lambda: Sample("npz", npy(FRAMES), zipped),
     "npz_fps": lambda: Sample("npz", npy(np.float64(50)), lambda fps: _with_fps(fps)),
     "masks_npz": lambda: Sample("seg.npz", npz(arr_0=FRAMES)),
+    "teacher_masks": lambda: Sample("teacher.seg.npz", npz(arr_0=FRAMES)),
     "masks_npy": lambda: Sample("npy", npy((FRAMES / 255).astype(np.float16))),
     "file_list": lambda: Sample(
         "filelist.csv", b"FileName,Split,FPS,EF,EDV\na.avi,TRAIN,50,60,9\nb.avi,VAL,50,55,0\n"
@@ -204,9 +205,17 @@ SAMPLES = {
         "safetensors", safetensors.numpy.save({"params/a": np.ones(4, np.float32)})
     ),
     "safetensors_header": lambda: Sample(
-        "safetensors", *safetensors_header({"params/a/b": np.ones(4, np.float32)}, note="x")
+        "safetensors",
+        *safetensors_header(
+            safetensors.numpy.save({"params/a/b": np.ones(4, np.float32)}, {"note": "x"})
+        ),
     ),
-    "state_dict": lambda: Sample("student.safetensors", *safetensors_header(student_arrays())),
+    "state_dict": lambda: Sample(
+        "student.safetensors", *safetensors_header(safetensors.numpy.save(student_arrays()))
+    ),
+    "network": lambda: Sample(
+        "network.safetensors", *safetensors_header(SHIPPED_WEIGHTS.read_bytes())
+    ),
     "metrics": lambda: Sample("metrics.json", _json({"mean": {"dice": 0.9}, "clips": [1, 2]})),
     "config": lambda: Sample("config.json", _json(_CONFIG)),
     "metadata": lambda: Sample("metadata.json", _json({"teacher": "a", "source": "b"})),

@@ -5,16 +5,22 @@ A process of its own with 1 GiB beyond what its imports take, so that a crash is
 
 import json
 import pathlib
+import re
 import resource
 import sys
+import time
 import traceback
 
 from echodfkd_jax import command_line
-from echodfkd_jax.clips import inputs, masks, tables
+from echodfkd_jax.clips import dataset, inputs, masks, tables
 from echodfkd_jax.distillation import run_config
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files
-from echodfkd_jax.interop import safetensors, torch_checkpoint
+from echodfkd_jax.interop import open_clip, safetensors, torch_checkpoint, torch_student
+from echodfkd_jax.reporting import writers
+from echodfkd_jax.student import shipped
+from echodfkd_jax.teachers import onnx_teacher, precomputed
+from tests.fuzz import samples
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -24,50 +30,105 @@ def _command(path):
     command_line.parse(["main.py", f"--config={ROOT}/configs/synthetic.py:smoke", *argv])
 
 
+def _clip(path):
+    inputs.fit(inputs.read_clip(path), "full")
+
+
+def _teacher(path):
+    teacher = precomputed.load(str(path.parent))
+    return teacher.fingerprint, masks.read_masks(path)
+
+
+def _student(path):
+    """As the job `import_student` does it."""
+    state = torch_checkpoint.read_state_dict(path)
+    try:
+        torch_student.from_torch(state, **torch_student.size_of(state))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _judge(path):
+    state = torch_checkpoint.read_state_dict(path)
+    architecture = open_clip.architecture_from_open_clip(state, source=str(path))
+    open_clip.params_from_open_clip(state, architecture, source=str(path))
+
+
 READERS = {
-    "avi": inputs.read_clip,
-    "mp4": inputs.read_clip,
-    "gif": inputs.read_clip,
-    "npz": inputs.read_clip,
-    "dcm": inputs.read_clip,
-    "png": lambda path: inputs.read_clip(path.parent),
+    "avi": _clip,
+    "mp4": _clip,
+    "gif": _clip,
+    "npz": _clip,
+    "dcm": _clip,
+    "png": lambda path: _clip(path.parent),
     "npy": masks.read_masks,
     "seg.npz": masks.read_masks,
+    "teacher.seg.npz": _teacher,
     "filelist.csv": tables.read_file_list,
     "tracings.csv": tables.read_volume_tracings,
+    "size.csv": tables.read_sizes,
     "safetensors": safetensors.load_variables,
+    "student.safetensors": _student,
+    "judge.safetensors": _judge,
+    "network.safetensors": shipped.load_student,
     "ckpt": torch_checkpoint.read_state_dict,
+    "onnx": lambda path: onnx_teacher.load(str(path)),
     "metrics.json": lambda path: files.read_metrics(path.parent),
     "config.json": lambda path: run_config.load(path.parent),
+    "metadata.json": lambda path: dataset.read_metadata(path.parent),
+    "metrics.jsonl": writers.read_lines,
+    "shown.npz": lambda path: files.read_shown(path.parents[1]),
     "overrides": _command,
 }
 
 
 def _answer(kind, path):
+    start = time.perf_counter()
     try:
         READERS[kind](path)
-        return "result", ""
+        outcome, text = "result", ""
     except UserError as error:
-        text = str(error)
-        named = kind == "overrides" or path.name in text or str(path.parent) in text
-        return ("refusal" if named and len(text.splitlines()) == 1 else "finding"), text
-    except SystemExit:
-        return "result", ""
+        outcome, text = _judged(kind, path, error), str(error)
+    except SystemExit as stop:  # --help
+        outcome, text = ("result" if stop.code == 0 else "exit"), ""
     except BaseException:
-        return "finding", traceback.format_exc()
+        outcome, text = "traceback", traceback.format_exc()
+    return outcome, text, time.perf_counter() - start
+
+
+def _judged(kind, path, error):
+    """Whether a refusal is one line, names the file and the row, and took no memory first."""
+    text = str(error)
+    if not text or len(text.splitlines()) != 1:
+        return "not one line"
+    if kind != "overrides" and path.name not in text and str(path.parent) not in text:
+        return "unnamed"
+    if kind.endswith(".csv") and "line " not in text and "lists no clip" not in text:
+        return "no row"
+    cause = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or re.search("(?i)allocat|memory", str(cause)):
+            return "memory"
+        cause = cause.__cause__ or cause.__context__
+    return "refusal"
 
 
 def main():
     """Answers until stdin ends."""
     replies = sys.stdout
     sys.stdout = sys.stderr
-    for kind, content in (("avi", b""), ("dcm", b""), ("safetensors", b""), ("ckpt", b"")):
-        path = pathlib.Path(sys.argv[1]) / f"warm.{kind}"
-        path.write_bytes(content)
-        _answer(kind, path)  # Imports what is imported late.
+    folder = pathlib.Path(sys.argv[1])
+    # What readers import, and what JAX sets up, when they are first called.
+    for name in ("avi", "dicom", "dicom_rle", "state_dict", "onnx", "pytorch"):
+        if name in samples.SAMPLES:
+            sample = samples.get(name)
+            path = folder / f"sound.{sample.reader}"
+            path.write_bytes(sample.pack(sample.content))
+            _answer(sample.reader, path)
+    shipped.load_student()
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))
-    print(json.dumps(["ready", ""]), file=replies, flush=True)
+    print(json.dumps(["ready", "", 0]), file=replies, flush=True)
     for line in sys.stdin:
         kind, path = line.rstrip("\n").split("\t")
         print(json.dumps(_answer(kind, pathlib.Path(path))), file=replies, flush=True)

@@ -77,3 +77,10 @@ def test_missing_variable_is_named(state_dict):
     variables = from_torch(state_dict, **SIZE, filters=4)
     with pytest.raises(UserError, match=r"cell_0_2/kernel is missing"):
         to_torch(variables, blocks=2, layers=3)
+
+
+def test_a_block_that_nothing_leads_to_is_refused():
+    key = "conv_lstm_blocks.{}.conv_lstm_layers.0.cell.conv.bias"
+    state = {key.format(0): np.zeros(16), key.format(999): np.zeros(16)}
+    with pytest.raises(UserError, match="2 ConvLSTM layers, numbered as if they were 1000"):
+        size_of(state)

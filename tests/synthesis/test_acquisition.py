@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from echodfkd_jax.synthesis import acquisition
 
@@ -62,5 +63,24 @@ def test_brighter_echoes_are_shown_brighter():
         jnp.full((acquisition.DEPTHS, acquisition.BEAMS, 2), 10 ** (level / 20))
         for level in (-25.0, -10.0)
     )
-    dark, bright = acquisition.display(scanner, weak), acquisition.display(scanner, strong)
+    dark, bright = (
+        acquisition.display(scanner, acquisition.envelope(scanner, echo)) for echo in (weak, strong)
+    )
     assert float(bright.mean()) > float(dark.mean())
+
+
+@pytest.mark.parametrize("gain_db", [-40.0, 0.0, 40.0])
+def test_whatever_the_gain_a_tenth_of_the_picture_is_seen_and_not_all_is_white(gain_db):
+    scanner = acquisition.sample_scanner(jax.random.key(1), sector())
+    level = gain_db + jnp.linspace(-60.0, 0.0, acquisition.DEPTHS * acquisition.BEAMS)
+    level = level.reshape(acquisition.DEPTHS, acquisition.BEAMS)
+    grey = acquisition.display(acquisition.adjust(scanner, level), level)
+    assert float(jnp.percentile(grey, 90.0)) > 0.25
+    assert float(jnp.mean(grey > 0.99)) < 0.15
+
+
+def test_only_what_is_in_the_sector_and_in_the_picture_is_in_view():
+    whole = acquisition.Sector(*(jnp.asarray(v) for v in (56.0, 2.0, -0.7, 0.7, 1.0, 130.0)))
+    x = jnp.asarray([56.0, 10.0, 56.0, 56.0])
+    y = jnp.asarray([60.0, 20.0, 120.0, 0.0])  # Middle; beside the fan; below; behind the probe.
+    assert acquisition.in_view(whole, x, y).tolist() == [True, False, False, False]

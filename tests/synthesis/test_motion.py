@@ -5,9 +5,12 @@ import pytest
 
 from echodfkd_jax.synthesis.anatomy import sample_anatomy
 from echodfkd_jax.synthesis.motion import (
+    Pose,
     at_frame,
     base_position,
     cavity_mask,
+    heart_coordinates,
+    image_coordinates,
     sample_motion,
     to_reference,
     volume,
@@ -78,3 +81,14 @@ def test_volume_is_the_disks_on_the_drawn_mask(heart):
     diameters = mask.sum(1) * 0.25
     by_hand = np.sum(np.pi / 4 * diameters**2) * 0.25
     assert float(volume(straight, motion)) == pytest.approx(by_hand, rel=0.02)
+
+
+def test_image_coordinates_are_the_inverse_of_heart_coordinates(heart):
+    motion = still(sample_motion(jax.random.key(0), 8), 0.0)
+    motion = motion._replace(drift=jnp.zeros(2), rock=jnp.zeros(()))
+    pose = Pose(jnp.asarray(52.0), jnp.asarray(9.0), jnp.asarray(0.3))
+    u, v = jnp.asarray([-10.0, 0.0, 14.0]), jnp.asarray([5.0, 20.0, 40.0])
+    x, y = image_coordinates(heart, pose, u, v)
+    back_u, back_v = heart_coordinates(heart, motion, pose, x, y)
+    np.testing.assert_allclose(back_u, u, atol=1e-3)
+    np.testing.assert_allclose(back_v, v, atol=1e-3)
