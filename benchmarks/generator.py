@@ -63,13 +63,15 @@ def _share_of_a_step(repetitions: int) -> dict:
     clips = make_jit(keys)
     labelled = label_jit(clips)
     learn_jit = jax.jit(lambda state, batch: learn(state, batch, expand=lambda b: b))
-    whole = jax.jit(lambda state, keys: learn(state, keys, expand=lambda k: label(make(k))))
+    whole = jax.jit(
+        lambda state, batch: learn(state, batch, expand=lambda b: label(make(b["keys"])))
+    )
     times = timing.alternate(
         {
             "generate": lambda: make_jit(keys),
             "label": lambda: label_jit(clips),
             "learn": lambda: learn_jit(state, labelled),
-            "whole step": lambda: whole(state, keys),
+            "whole step": lambda: whole(state, {"keys": keys}),
         },
         repetitions=repetitions,
     )

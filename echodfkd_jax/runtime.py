@@ -8,7 +8,8 @@ COMPILATION_CACHE = pathlib.Path.home() / ".cache" / "echodfkd_jax" / "xla"
 # XLA's newer convolutions for CPUs (YNN) use one core where Eigen's use all of them. On two cores
 # with jax 0.10.2: a 112x112 convolution of 24 to 48 channels 1.94 ms against 1.18 ms, a
 # training step of the 3x3 student 2.39 s against 1.86 s, a whole clip 1.20 s against 0.78 s.
-CPU_CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type="
+# YNN keeps the sums: Eigen adds one number after another, and batch normalisation loses a digit.
+CPU_CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=reduce"
 
 
 def configure() -> None:
