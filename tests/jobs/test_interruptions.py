@@ -112,8 +112,9 @@ def _wait_for_lines(workdir: pathlib.Path, process, more: int) -> None:
         time.sleep(0.002)
 
 
-def _is_saving(workdir: pathlib.Path) -> bool:
-    return any("tmp" in path.name for path in (workdir / "checkpoints").glob("*"))
+def _unfinished(workdir: pathlib.Path) -> set[str]:
+    """Checkpoints that are being written, or whose writing was cut short."""
+    return {path.name for path in (workdir / "checkpoints").glob("*") if "tmp" in path.name}
 
 
 def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path):
@@ -123,20 +124,23 @@ def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path):
     rng = random.Random(0)
     in_a_save, at_steps = 0, []
     for number in range(KILLS):
+        left_over = _unfinished(killed)
         process = _start(killed, epochs, *extra)
-        _wait_for_lines(killed, process, rng.randint(1, 4))
+        # A start gets as far on average as one share of the run, with a line per step and more.
+        _wait_for_lines(killed, process, rng.randint(1, 3 * STEPS_PER_EPOCH))
         if number % 2:  # Into a save, or as soon after its beginning as this process is run.
-            while process.is_alive() and not _is_saving(killed):
+            while process.is_alive() and not _unfinished(killed) - left_over:
                 time.sleep(0.0005)
         time.sleep(rng.uniform(0, 0.02))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, _said(killed)
-        in_a_save += _is_saving(killed)
+        in_a_save += bool(_unfinished(killed) - left_over)
         steps = all_steps(killed)
         at_steps.append(steps[-1] if steps else 0)
     assert _train(killed, epochs, *extra) == 0, _said(killed)
     assert _train(whole, epochs, *extra) == 0, _said(whole)
+    assert len(set(at_steps)) > KILLS // 3, at_steps  # They were spread over the run.
     print(f"{KILLS} kills, {in_a_save} of them in a save, after the checkpoints {at_steps}")
     _assert_same_to_the_bit(killed, whole)
 

@@ -36,8 +36,9 @@ def test_impossible_settings(field, value):
 
 @pytest.fixture(scope="module")
 def frames():
-    make = jax.jit(lambda key: make_clip(key, num_frames=40).frames)
-    return np.asarray(make(jax.random.key(3)))
+    """A clip with a whole beat."""
+    make = jax.jit(lambda key: make_clip(key, num_frames=64).frames)
+    return np.asarray(make(jax.random.key(2)))
 
 
 @pytest.fixture(scope="module")
