@@ -14,7 +14,12 @@ _EXTRA = {
 
 def table(results: dict[str, Any]) -> str:
     """Markdown: a row per case, times as median (quartiles), with what follows from them."""
-    lines = ["# Measured", "", "Made by `python -m benchmarks --versus torch`.", ""]
+    lines = [
+        "# Measured",
+        "",
+        "Made by `python -m benchmarks --versus torch`; each figure names its commit.",
+        "",
+    ]
     for figure, found in results.items():
         lines += [
             f"## {figure}",
