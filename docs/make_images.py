@@ -1,5 +1,6 @@
 """Draws the pictures of the README from nothing but a seed: `python docs/make_images.py`."""
 
+import functools
 import pathlib
 import sys
 
@@ -11,15 +12,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from echodfkd_jax.reporting import overlays  # noqa: E402
-from echodfkd_jax.synthesis import make_clip  # noqa: E402
+from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip  # noqa: E402
 
 SEED = 12
 NUM_CLIPS = 8
 
 
 def clip_sheet() -> np.ndarray:
-    """Eight generated clips: end-diastole, end-systole, and the latter with its exact outline."""
-    make = jax.jit(lambda key: make_clip(key, num_frames=64))
+    """Eight training clips: end-diastole, end-systole, and the latter with its exact outline."""
+    make = jax.jit(functools.partial(make_clip, num_frames=64, poor_windows=TRAINING_POOR_WINDOWS))
     columns = []
     for number in range(NUM_CLIPS):
         clip = jax.tree.map(np.asarray, make(jax.random.fold_in(jax.random.key(SEED), number)))

@@ -59,7 +59,8 @@ class GeneratedClips:
 
         split_key = jax.random.fold_in(jax.random.key(self.seed), recipes.SPLITS.index(self.split))
         batch_size = 2 ** int(math.log2(max(1, min(32, FRAMES_PER_CALL // self.num_frames))))
-        make = _make_batch(synthesis.make_clip, self.num_frames)
+        poor_windows = synthesis.TRAINING_POOR_WINDOWS if self.split == "train" else 0.0
+        make = _make_batch(synthesis.make_clip, self.num_frames, poor_windows)
         for start in range(self.start, self.stop, batch_size):
             # The last batch is as large as the others, so that nothing is compiled twice.
             made = jax.device_get(make(split_key, jnp.arange(start, start + batch_size)))
@@ -203,13 +204,16 @@ def _split_folder(root: pathlib.Path, path: pathlib.Path) -> str | None:
 
 
 @functools.cache
-def _make_batch(make_clip: Callable[..., Any], num_frames: int) -> Callable[..., Any]:
+def _make_batch(
+    make_clip: Callable[..., Any], num_frames: int, poor_windows: float
+) -> Callable[..., Any]:
     """`make_clip` compiled for many clip numbers at once."""
 
     @jax.jit
     def make(split_key: jax.Array, numbers: jax.Array) -> Any:
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(split_key, numbers)
-        return jax.vmap(functools.partial(make_clip, num_frames=num_frames))(keys)
+        one = functools.partial(make_clip, num_frames=num_frames, poor_windows=poor_windows)
+        return jax.vmap(one)(keys)
 
     return make
 

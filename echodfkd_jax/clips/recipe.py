@@ -71,7 +71,7 @@ def _generated(num_train: int, num_validation: int, num_test: int, num_frames: i
 _PUBLISHED_TEACHER = '{"name": "deeplabv3", "weights": "deeplabv3_resnet50_random.pt"}'
 
 REGISTERED = {
-    "synthetic": _generated(320, 40, 60, 64),
+    "synthetic": _generated(400, 40, 100, 64),
     "synthetic_smoke": _generated(8, 4, 4, 32),
     # As many clips and frames as EchoNet-Synthetic has.
     "synthetic_paper": _generated(7465, 1288, 1277, 192),

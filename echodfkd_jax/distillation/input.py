@@ -24,6 +24,8 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Clip
 
 Batch = dict[str, np.ndarray]
+# Streams of generated clips.
+_TRAINING, _VALIDATION = 0, 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,19 +189,21 @@ class GeneratorInput:
         num_train: int,
         num_validation: int,
         seed: int,
+        poor_windows: float = 0.0,
         teacher: Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]] | None = None,
         share: Share = Share(),
     ) -> None:
         """Makes nothing yet.
 
         Args:
-            make_clip: `make_clip(key, num_frames=...)` with `frames` uint8 (t, h, w) and `mask`
-                bool (t, h, w), to be vmapped.
+            make_clip: `make_clip(key, num_frames=..., poor_windows=...)` with `frames` uint8
+                (t, h, w) and `mask` bool (t, h, w), to be vmapped.
             settings: `window_frames`, `target` and `subsample` are used.
             batch_size: clips per step.
             num_train: clips in what is called one pass.
             num_validation: clips to validate on.
             seed: of all clips.
+            poor_windows: their share among the training clips; there are none to validate on.
             teacher: probabilities of frames 0..255; needed for target "teacher".
             share: rows of this process.
 
@@ -220,12 +224,13 @@ class GeneratorInput:
         self._num_validation = num_validation
         self._seed = seed
         self._rows = share.rows(batch_size)
+        self._poor_windows = poor_windows
         self._teacher = teacher
 
     def batch(self, step: int) -> Batch:
         """See `Input`: the numbers of the clips, which `expand` makes."""
         first = step * self._batch_size
-        return _numbered(first + self._rows, stream=0)
+        return _numbered(first + self._rows, stream=_TRAINING)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `Input`."""
@@ -238,7 +243,7 @@ class GeneratorInput:
         """See `Input`."""
         for first in range(0, self._num_validation, self._batch_size):
             last = min(first + self._batch_size, self._num_validation)
-            batch = _pad(_numbered(np.arange(first, last), stream=1), self._batch_size)
+            batch = _pad(_numbered(np.arange(first, last), stream=_VALIDATION), self._batch_size)
             yield {name: values[self._rows] for name, values in batch.items()}
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -247,7 +252,11 @@ class GeneratorInput:
 
         def make(stream: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
             key = jax.random.fold_in(jax.random.fold_in(root, stream), number)
-            clip = self._make_clip(key, num_frames=self._settings.window_frames)
+            clip = self._make_clip(
+                key,
+                num_frames=self._settings.window_frames,
+                poor_windows=jnp.where(stream == _TRAINING, self._poor_windows, 0.0),
+            )
             return clip.frames, clip.mask
 
         frames, mask = jax.vmap(make)(batch["stream"], batch["number"])

@@ -20,7 +20,8 @@ class PredictSettings:
     Attributes:
         inputs: a clip, a folder or a glob.
         output: folder of the results; empty: `<workdir>/predictions`.
-        weights: a safetensors file of a student; empty: the run's or the shipped one.
+        weights: a safetensors file of a student, or "best" or "small" of the shipped ones; empty:
+            the run's, or else the best.
         checkpoint: of the run: "best", "latest" or a step.
         crop: "square" (the largest square around the middle) or "full" (the whole frame, squeezed).
         fps: frames per second, instead of what the file says; 0: what the file says.
@@ -59,11 +60,14 @@ def predict_file(
         output: the folder of the results; it exists.
 
     Raises:
-        UserError: the clip cannot be read.
+        UserError: the clip cannot be read, or is of one grey throughout.
     """
     clip = clip_inputs.read_clip(path)
     fps = settings.fps or clip.fps
     fitted = clip_inputs.fit(clip, settings.crop)
+    grey = int(fitted.frames.min())
+    if grey == fitted.frames.max():
+        raise UserError(f"{path}: every pixel of it is {grey}; expected a picture to outline")
     mask = predict_clip(student.model, student.variables, fitted.frames)
     square, side_mm = clip_inputs.with_square_pixels(mask, fitted)
     content = {

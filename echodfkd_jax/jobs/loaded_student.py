@@ -8,7 +8,7 @@ import flax.linen as nn
 
 from echodfkd_jax.distillation import checkpoints, run_config
 from echodfkd_jax.distillation.models import build_model
-from echodfkd_jax.student.shipped import load_student
+from echodfkd_jax.student.shipped import SHIPPED_WEIGHTS, load_student
 from echodfkd_jax.teachers.base import weights_fingerprint
 
 
@@ -29,11 +29,11 @@ class LoadedStudent(NamedTuple):
 def load_student_of(
     workdir: str | pathlib.Path, *, weights: str = "", checkpoint: str | int = "best"
 ) -> LoadedStudent:
-    """Loads, in this order, a given file, the run's student, or the shipped one.
+    """Loads, in this order, the one that is asked for, the run's, or the best that is shipped.
 
     Args:
         workdir: of a run; it need not exist.
-        weights: a safetensors file of a student; empty: none.
+        weights: a safetensors file of a student, or the name of a shipped one; empty: none.
         checkpoint: of the run: "best", "latest" or a step.
 
     Raises:
@@ -44,7 +44,8 @@ def load_student_of(
         model = build_model(**run_config.load(workdir).model)
         source = f"step {progress['step']} of {workdir}"
     else:
+        weights = weights or "best"
         model, variables = load_student(weights)
-        source = weights or "shipped with the project"
+        source = f"{weights}, shipped with the project" if weights in SHIPPED_WEIGHTS else weights
     about = {"source": source, "fingerprint": weights_fingerprint("student", variables)}
     return LoadedStudent(model, variables, about)

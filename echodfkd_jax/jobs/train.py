@@ -212,7 +212,7 @@ def _open_input(
     share: Share,
 ) -> Input:
     if settings.source == "generator":
-        from echodfkd_jax.synthesis import make_clip
+        from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip
 
         teacher = None
         if settings.target == "teacher":
@@ -227,6 +227,7 @@ def _open_input(
             num_train=config.dataset.num_train,
             num_validation=config.dataset.num_validation,
             seed=config.seed,
+            poor_windows=TRAINING_POOR_WINDOWS,
             teacher=teacher,
             share=share,
         )

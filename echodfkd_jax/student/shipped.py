@@ -1,4 +1,4 @@
-"""The student that comes with the project, and others from files like its own."""
+"""The students that come with the project, and others from files like theirs."""
 
 from pathlib import Path
 from typing import Any
@@ -7,20 +7,24 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.network_file import Network, load_network
 from echodfkd_jax.student.convlstm import ConvLSTMUNet
 
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "student.safetensors"
+_WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED_WEIGHTS = {
+    "best": _WEIGHTS / "student.safetensors",
+    "small": _WEIGHTS / "student_small.safetensors",
+}
 
 
-def load_student(path: str | Path = "") -> Network:
-    """Loads a student from a safetensors file.
+def load_student(path: str | Path = "best") -> Network:
+    """Loads a shipped student, or one from a safetensors file.
 
     Args:
-        path: a file whose header has, under "model", JSON of {"name": "convlstm", fields...};
-            empty for the shipped one.
+        path: "best" or "small" of the shipped ones, or a file whose header has, under "model",
+            JSON of {"name": "convlstm", fields...}.
 
     Raises:
         UserError: the file is missing, damaged, or holds another model.
     """
-    path = Path(path) if path else SHIPPED_WEIGHTS
+    path = SHIPPED_WEIGHTS.get(str(path), Path(path))
     if not path.is_file():
         raise UserError(
             f"{path}: the student's weights are missing; train one with "

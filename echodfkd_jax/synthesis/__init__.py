@@ -1,5 +1,11 @@
 """Apical four-chamber clips from a random key: anatomy, motion, acquisition, all in JAX."""
 
-from echodfkd_jax.synthesis.clip import FRAME_SIZE, VERSION, SyntheticClip, make_clip
+from echodfkd_jax.synthesis.clip import (
+    FRAME_SIZE,
+    TRAINING_POOR_WINDOWS,
+    VERSION,
+    SyntheticClip,
+    make_clip,
+)
 
-__all__ = ["FRAME_SIZE", "VERSION", "SyntheticClip", "make_clip"]
+__all__ = ["FRAME_SIZE", "TRAINING_POOR_WINDOWS", "VERSION", "SyntheticClip", "make_clip"]

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from echodfkd_jax.synthesis.draws import Draws
+from echodfkd_jax.synthesis.window import Grade, Window
 
 FRAME_SIZE = 112
 DEPTHS, BEAMS = 128, 96
@@ -34,7 +35,8 @@ class Sector(NamedTuple):
 class Scanner(NamedTuple):
     """Settings and artefacts of one recording. Maps are (depths, beams) in dB or amplitude."""
 
-    gain_db: Float[Array, "d b"]
+    gain_db: Float[Array, "d b"]  # of the tissue's echoes: attenuation, shadows, patches
+    tgc_db: Float[Array, "d 1"]  # the user's sliders: of all that comes from a depth
     clutter: Float[Array, "d b 2"]  # haze and reverberation that stay where they are
     shimmer: Float[Array, ""]  # share of the clutter that changes from frame to frame
     noise: Float[Array, "d b"]  # amplitude of electronic noise
@@ -73,6 +75,17 @@ def sector_points(sector: Sector) -> tuple[Float[Array, "d b"], Float[Array, "d 
     return x, y
 
 
+def nearest_sample(
+    sector: Sector, x: Float[Array, "*n"], y: Float[Array, "*n"]
+) -> tuple[Int[Array, "*n"], Int[Array, "*n"]]:
+    """Row (depth) and column (beam) of the scanner's grid next to image pixels."""
+    dx, dy = x - sector.x, y - sector.y
+    depth = (jnp.hypot(dx, dy) - sector.near) / (sector.far - sector.near) * (DEPTHS - 1)
+    beam = (jnp.arctan2(dx, dy) - sector.left) / (sector.right - sector.left) * (BEAMS - 1)
+    row = jnp.clip(jnp.round(depth), 0, DEPTHS - 1).astype(jnp.int32)
+    return row, jnp.clip(jnp.round(beam), 0, BEAMS - 1).astype(jnp.int32)
+
+
 def in_view(sector: Sector, x: Float[Array, "*n"], y: Float[Array, "*n"]) -> Bool[Array, "*n"]:
     """Which image pixels lie in the sector and in the picture."""
     dx, dy = x - sector.x, y - sector.y
@@ -81,18 +94,25 @@ def in_view(sector: Sector, x: Float[Array, "*n"], y: Float[Array, "*n"]) -> Boo
     return in_sector & (x >= 0) & (x < FRAME_SIZE) & (y >= 0) & (y < FRAME_SIZE)
 
 
-def sample_scanner(key: PRNGKeyArray, sector: Sector) -> Scanner:
+def sample_scanner(key: PRNGKeyArray, sector: Sector, window: Window) -> Scanner:
     """Draws a scanner. How poor the window is (`grade`) sets haze, noise and shadows together.
 
-    A third of the windows are good ones: little haze, little noise, even gain.
+    Clear windows, and two in five of the fair ones, have little haze, little noise and even gain.
+    In two of three poor ones a fog of clutter lies over the near half, mostly heavier on one side.
     """
     k = Draws(key)
-    good = k.chance(0.35)
+    poor = window == Grade.POOR
+    good = (window == Grade.CLEAR) | (k.chance(0.4) & ~poor)
     grade = jnp.where(good, 0.0, k.uniform(0.0, 1.0) ** 2)
     mess = jnp.where(good, 0.3, 1.0)
     depth = jnp.linspace(0.0, 1.0, DEPTHS)[:, None]
     beam = jnp.linspace(0.0, 1.0, BEAMS)[None]
-    # Gain: time-gain compensation, attenuation, side gain, fading edges, shadowed beams.
+    # The sliders: a wavy curve, often with a step that looks like a border but is none.
+    step_at, step_width = k.uniform(0.15, 0.85), k.uniform(0.008, 0.08)
+    step_db = k.uniform(-18.0, 8.0) * jnp.where(k.chance(0.6) & poor, 1.0, 0.0)
+    tgc = k.smooth_curve(depth, 6, mess * k.uniform(0.0, 3.5))
+    tgc = tgc + step_db * jax.nn.sigmoid((depth - step_at) / step_width)
+    # Gain of the echoes: attenuation, side gain, fading edges, shadowed beams.
     gain = k.smooth_curve(depth, 4, mess * k.uniform(1.0, 5.0))
     gain = gain - k.uniform(-6.0, 16.0) * depth**1.5
     gain = gain + k.smooth_curve(beam, 3, mess * k.uniform(0.5, 5.0))
@@ -118,10 +138,15 @@ def sample_scanner(key: PRNGKeyArray, sector: Sector) -> Scanner:
         depth * k.uniform(40.0, 160.0) + k.uniform(0.0, 6.28)
     )
     bands = bands - depth * k.uniform(40.0, 120.0)
+    foggy = k.chance(0.67) & poor
+    fog_end, fog_fall = k.uniform(0.15, 0.65), k.uniform(20.0, 140.0)
+    fog_side = k.uniform(-8.0, 22.0) * jnp.where(k.chance(0.75), 1.0 - beam, beam)
+    fog = jnp.where(foggy, k.uniform(-34.0, -15.0), -90.0) - fog_side
+    fog = fog - fog_fall * jnp.maximum(depth - fog_end, 0.0)
+    fog = fog + k.smooth_field(DEPTHS, BEAMS, 5, 2.5)
     footprint = k.uniform(-14.0, 10.0) - depth / k.uniform(0.008, 0.03) * 8.7
-    level = jnp.logaddexp(
-        jnp.logaddexp(haze / 8.7, veil / 8.7), jnp.logaddexp(bands / 8.7, footprint / 8.7)
-    )
+    layers = (haze, veil, bands, fog, footprint)
+    level = jax.nn.logsumexp(jnp.stack([each / 8.7 for each in jnp.broadcast_arrays(*layers)]), 0)
     texture = jax.random.normal(k.key(), (DEPTHS, BEAMS, 2))
     noise_db = k.uniform(-64.0, -42.0) + 12.0 * grade * depth + k.uniform(0.0, 12.0) * depth**2
 
@@ -131,6 +156,7 @@ def sample_scanner(key: PRNGKeyArray, sector: Sector) -> Scanner:
     norm = jnp.sqrt((lateral[0] ** 2 + 2 * jnp.sum(lateral[1:] ** 2)) * (1 + 2 * axial[1] ** 2))
     return Scanner(
         gain_db=gain,
+        tgc_db=tgc,
         clutter=texture * jnp.exp(level)[..., None],
         shimmer=k.uniform(0.1, 0.8),
         noise=jnp.exp(noise_db * (jnp.log(10.0) / 20.0)),
@@ -168,14 +194,14 @@ def beamform(scanner: Scanner, scatter: Float[Array, "d b 2"]) -> Float[Array, "
 
 
 def envelope(scanner: Scanner, signal: Float[Array, "d b 2"]) -> Float[Array, "d b"]:
-    """Envelope and log compression: the received level in dB on the scanner's grid."""
+    """Envelope, log compression, sliders: the received level in dB on the scanner's grid."""
     power = jnp.sum(signal**2, axis=-1) + 1e-9
     # Spatial compounding and the reduction to 112 pixels both average several speckles into one.
     for axis in (0, 1):
         share = scanner.compound[axis]
         power = power + share * (_shift(power, 1, axis) + _shift(power, -1, axis))
     power = power / ((1.0 + 2.0 * scanner.compound[0]) * (1.0 + 2.0 * scanner.compound[1]))
-    return (10.0 / jnp.log(10.0)) * jnp.log(power)
+    return (10.0 / jnp.log(10.0)) * jnp.log(power) + scanner.tgc_db
 
 
 def adjust(scanner: Scanner, level: Float[Array, "d b"]) -> Scanner:
@@ -187,7 +213,7 @@ def adjust(scanner: Scanner, level: Float[Array, "d b"]) -> Scanner:
     """
     bright = jnp.percentile(level, 90.0)
     grey = (bright - scanner.floor_db) / scanner.range_db
-    wanted = jnp.clip(grey, jnp.exp(jnp.log(0.28) / scanner.gamma), 1.05)
+    wanted = jnp.clip(grey, jnp.exp(jnp.log(0.35) / scanner.gamma), 1.05)
     return scanner._replace(floor_db=bright - wanted * scanner.range_db)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echodfkd_jax.synthesis.draws import Draws
+from echodfkd_jax.synthesis.window import Grade, Window, by_window
 
 # The reference map covers this window of heart coordinates (pixels) with this many cells a side:
 # cells of 0.7 px are finer than the sound beam, so speckle is fully developed.
@@ -32,19 +33,78 @@ class Anatomy(NamedTuple):
     ripple_phase: Float[Array, "2"]
     wall: Float[Array, "2"]  # thickness
     apex_wall: Float[Array, ""]
+    trabecular: Float[Array, "2"]  # thickness of the trabeculated layer inside the outline
+    apical_trabeculae: Float[Array, ""]  # reach of that layer from the apex, share of the length
     bend: Float[Array, ""]  # bow of the long axis, pixels
     base_tilt: Float[Array, ""]  # slope of the mitral plane
     rv_depth: Float[Array, ""]  # greatest width of the right ventricle
     rv_top: Float[Array, ""]  # s at which the right ventricle begins
 
 
-def sample_anatomy(key: PRNGKeyArray) -> Anatomy:
+class Tissue(NamedTuple):
+    """Echo levels of the left ventricle's wall and of what lies inside it, in dB.
+
+    Attributes:
+        blood: of the cavities.
+        wall: (septal, lateral) level of the bright core.
+        variation: along the wall, typical size.
+        apex_drop: added at the apex (negative: the apex is not seen).
+        dim: by how much the inner layer is darker than the core.
+        core: share of the thickness at which the core begins.
+        outer_fade: by how much the outer border is darker than the core.
+        trabecular: level of the trabeculated layer relative to the wall.
+        merged: 1 where the lateral wall passes into the grey mass beside it without a border.
+        mass: level of that mass.
+    """
+
+    blood: Float[Array, ""]
+    wall: Float[Array, "2"]
+    variation: Float[Array, ""]
+    apex_drop: Float[Array, ""]
+    dim: Float[Array, ""]
+    core: Float[Array, ""]
+    outer_fade: Float[Array, ""]
+    trabecular: Float[Array, ""]
+    merged: Float[Array, ""]
+    mass: Float[Array, ""]
+
+
+def sample_tissue(key: PRNGKeyArray, window: Window) -> Tissue:
+    """Draws how well the wall is seen.
+
+    In a clear window along its whole length; in others it may have gaps; through a poor one it may
+    not be seen at the apex, or not be told from what lies beside it.
+    """
+    k = Draws(key)
+    mess = by_window(window, clear=0.25, fair=jnp.where(k.chance(0.4), 0.25, 1.0), poor=1.0)
+    septal = k.normal(-2.0, 4.0, -14.0, 6.0)
+    lateral = septal + k.normal(-8.0, 6.0, -26.0, 4.0)
+    merged = 1.0 * (k.chance(0.5) & (window == Grade.POOR))
+    mass = k.normal(-13.0, 7.0, -34.0, 4.0)
+    lateral = lateral + merged * (mass + k.uniform(-2.0, 3.0) - lateral)
+    return Tissue(
+        blood=k.uniform(-66.0, -40.0),
+        wall=jnp.stack([septal, lateral]),
+        variation=mess * k.uniform(0.5, 6.0),
+        apex_drop=by_window(window, clear=6.0, fair=10.0 + 10.0 * mess, poor=26.0)
+        * k.uniform(-1.0, 0.0),
+        dim=k.uniform(2.0, 20.0),
+        core=k.uniform(0.15, 0.75),
+        outer_fade=k.uniform(0.0, 10.0),
+        trabecular=k.uniform(-20.0, -2.0),
+        merged=merged,
+        mass=mass,
+    )
+
+
+def sample_anatomy(key: PRNGKeyArray, window: Window) -> Anatomy:
     """Draws a heart: from small and thick-walled to dilated, straight to strongly bowed.
 
     One in eight has a right ventricle under load: large, reaching up to the apex, beside a small
-    left one.
+    left one. The worse the window, the more of the trabeculated layer looks solid.
     """
     k = Draws(key)
+    thick = by_window(window, clear=0.1, fair=0.5, poor=1.0)
     loaded = k.chance(0.12)
     length = k.normal(55.0, 10.0, 27.0, 80.0)
     length = jnp.where(loaded, jnp.maximum(0.72 * length, 25.0), length)
@@ -63,6 +123,9 @@ def sample_anatomy(key: PRNGKeyArray) -> Anatomy:
         * hypertrophy
         * jnp.exp(k.normal(0.0, 0.18, -0.5, 0.5, (2,))),
         apex_wall=k.uniform(4.0, 14.0),
+        trabecular=0.3
+        + k.uniform(0.0, 1.0, (2,)) ** 1.5 * thick * jnp.asarray([4.0, 7.0], jnp.float32),
+        apical_trabeculae=0.01 + 0.16 * thick * k.uniform(0.0, 1.0) ** 1.3,
         bend=k.normal(0.0, 2.0, -5.0, 5.0),
         base_tilt=k.normal(0.0, 0.10, -0.28, 0.28),
         rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(6.0, 32.0)),
@@ -113,11 +176,13 @@ def _put(level: Array, over: Array, weight: Array) -> Array:
     return level + (over - level) * weight
 
 
-def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
+def reference_level(key: PRNGKeyArray, anatomy: Anatomy, tissue: Tissue) -> Float[Array, "n n"]:
     """Echo level in dB of everything that moves with the heart, at end-diastole.
 
-    Walls have a dim inner (trabeculated) layer and a bright core: the outline that readers draw
-    lies inside the bright line, most visibly at end-systole. Valve leaflets are not in this map.
+    Walls have a dim inner layer and a bright core; inside the outline lies the trabeculated layer,
+    which contraction presses out of it (`motion.to_reference`). So the outline that readers draw
+    runs outside the dark blood at end-diastole and inside the bright line at end-systole. Valve
+    leaflets are not in this map.
     """
     k = Draws(key)
     u, v = map_coordinates()
@@ -135,8 +200,8 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
     left_epi = anatomy.half_width[0] + anatomy.wall[0]
 
     # Surroundings: grey tissue, different to the left, right, and behind the atria.
-    blood = k.uniform(-66.0, -40.0)
-    # A third of the windows are good ones: even tissue, walls that are seen along their length.
+    blood = tissue.blood
+    # A third of the hearts lie in even tissue.
     mess = jnp.where(k.chance(0.35), 0.25, 1.0)
     surround = k.normal(-20.0, 8.0, -45.0, -4.0, (3,))
     level = surround[0] + (surround[1] - surround[0]) * jnp.clip(u / 40.0 + 0.5, 0.0, 1.0)
@@ -151,11 +216,13 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
         spot = ((u - at_u) / wide) ** 2 + ((v - at_v) / high) ** 2
         level = jnp.maximum(level, k.uniform(-22.0, 4.0) - 5.0 * spot)
     # The lateral wall often passes into a broad grey mass without a border.
-    mass_width, mass_from = k.uniform(3.0, 30.0), k.uniform(-0.2, 0.7)
+    mass_width = k.uniform(3.0, 30.0) + tissue.merged * k.uniform(5.0, 40.0)
+    mass_from = k.uniform(-0.2, 0.7) * (1.0 - tissue.merged) - 0.3 * tissue.merged
     beyond = jnp.where(u > 0, distance - epi, -100.0)
     mass = _edge(beyond + 2.0, 4.0) * _edge(mass_width - beyond, k.uniform(2.0, 16.0))
     mass = mass * _edge(s - mass_from, 0.3) * _edge(k.uniform(5.0, 40.0) - below, 12.0)
-    level = _put(level, k.normal(-12.0, 7.0, -34.0, 4.0), mass * jnp.where(k.chance(0.6), 1.0, 0.0))
+    has_mass = jnp.maximum(1.0 * k.chance(0.5), tissue.merged)
+    level = _put(level, tissue.mass, mass * has_mass)
 
     # Right ventricle, with its free wall: a wedge along the septum from mid-level to the base.
     rv_depth, rv_top = anatomy.rv_depth, anatomy.rv_top
@@ -168,7 +235,8 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
     in_rv_wall = _edge(rv_gap) * _edge(rv_width + rv_wall - rv_gap) * _edge(4.0 - below, 4.0)
     level = _put(level, rv_level, in_rv_wall * _edge(s - rv_top + 0.05, 0.1))
     in_rv = _edge(rv_gap) * _edge(rv_width - rv_gap) * _edge(-below) * _edge(s - rv_top, 0.05)
-    level = _put(level, blood + k.uniform(-2.0, 10.0), in_rv)
+    # Blood is blood: only walls and valves tell one chamber from another, no step in brightness.
+    level = _put(level, blood + k.uniform(-1.0, 4.0), in_rv)
 
     # Atria: walls, then cavities, under the two valves.
     wall_level = k.normal(-14.0, 6.0, -32.0, 0.0)
@@ -195,7 +263,7 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
         _edge((1.0 - la) * la_half + thickness, 1.5), _edge((1.0 - ra) * ra_half + thickness, 1.5)
     )
     level = _put(level, wall_level, shell_weight * shell * _edge(below, 2.0))
-    atria_blood = blood + k.uniform(-4.0, 8.0)
+    atria_blood = blood + k.uniform(-1.0, 1.0)
     level = _put(level, atria_blood, _edge((1.0 - la) * la_half, softness) * _edge(below))
     level = _put(level, atria_blood, _edge((1.0 - ra) * ra_half, softness) * _edge(below))
     # Blood right under the open valve, where the ellipse has not begun yet.
@@ -205,20 +273,18 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
     level = _put(level, atria_blood, funnel)
 
     # Left-ventricular wall: level by side, varied along it (dropout), dim inside, bright core.
-    side_level = k.normal(-2.0, 4.0, -14.0, 6.0)
-    lateral_level = side_level + k.normal(-8.0, 6.0, -26.0, 4.0)
-    variation = mess * k.uniform(0.5, 6.0)
-    septal_curve = side_level + k.smooth_curve(inside_s, 4, variation)
-    lateral_curve = lateral_level + k.smooth_curve(inside_s, 4, variation)
+    septal_curve = tissue.wall[0] + k.smooth_curve(inside_s, 4, tissue.variation)
+    uneven_mass = tissue.variation * (1.0 - 0.7 * tissue.merged)
+    lateral_curve = tissue.wall[1] + k.smooth_curve(inside_s, 4, uneven_mass)
     wall_db = septal_curve + (lateral_curve - septal_curve) * side
-    apex_drop = (0.5 + 0.5 * mess) * k.uniform(-20.0, 0.0)
-    wall_db = wall_db + apex_drop * jnp.clip(1.0 - inside_s / 0.25, 0.0, 1.0)
+    unseen = k.uniform(0.15, 0.45)
+    wall_db = wall_db + tissue.apex_drop * jnp.clip(1.0 - inside_s / unseen, 0.0, 1.0)
     through = jnp.clip((distance - cavity) / wall, 0.0, 1.0)
-    dim = k.uniform(3.0, 24.0)
-    core = k.uniform(0.2, 0.85)
-    wall_db = wall_db - dim * (1.0 - jnp.clip(through / core, 0.0, 1.0)) ** 1.5
-    outer_fade = k.uniform(0.0, 10.0) * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
-    wall_db = wall_db - outer_fade
+    softer = 1.0 - 0.7 * tissue.merged * side
+    dim = softer * tissue.dim * (1.0 - jnp.clip(through / tissue.core, 0.0, 1.0)) ** 1.5
+    fade = softer * tissue.outer_fade * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
+    core_db = wall_db
+    wall_db = wall_db - dim - fade
     cap_distance = jnp.hypot(u / jnp.maximum(epi, 1.0), jnp.minimum(v, 0.0) / anatomy.apex_wall)
     in_wall = jnp.where(
         v > 0,
@@ -227,24 +293,23 @@ def reference_level(key: PRNGKeyArray, anatomy: Anatomy) -> Float[Array, "n n"]:
     )
     level = _put(level, wall_db, in_wall)
     # The lateral epicardium and pericardium: a bright line or grey mass outside the wall.
-    pericardium = k.uniform(-18.0, 6.0)
+    pericardium = k.uniform(-18.0, 6.0) - 25.0 * tissue.merged
     line = jnp.exp(-(((distance - epi - 1.5) / k.uniform(1.2, 5.0)) ** 2)) * side
     level = jnp.maximum(
         level, jnp.where(s > 0.15, pericardium + 12.0 * jnp.log(line + 1e-4), -90.0)
     )
 
     # Left-ventricular cavity: blood, trabeculae towards the wall, papillary muscles.
-    rim = k.uniform(0.4, 2.4)
-    trabeculae = k.uniform(-30.0, -7.0)
-    grid_noise = k.smooth_field(MAP_SIZE, MAP_SIZE, 40, 5.0)
+    grid_noise = k.smooth_field(MAP_SIZE, MAP_SIZE, 40, k.uniform(2.0, 6.0))
     # Trabeculae are thickest laterally and at the apex.
-    rim = rim * (1.0 + k.uniform(0.0, 0.8) * side)
-    near_wall = jnp.exp(-jnp.maximum(cavity - distance, 0.0) / rim)
-    near_wall = jnp.maximum(near_wall, jnp.exp(-inside_s / k.uniform(0.01, 0.06)))
-    lumen = jnp.logaddexp(
-        (blood + k.uniform(-3.0, 6.0)) / 8.7,
-        (wall_db + trabeculae + grid_noise + 8.7 * jnp.log(near_wall + 1e-6)) / 8.7,
+    layer = anatomy.trabecular[0] + (anatomy.trabecular[1] - anatomy.trabecular[0]) * side
+    sharpness = k.uniform(1.5, 6.0)
+    within = jnp.maximum(
+        1.0 - jnp.maximum(cavity - distance, 0.0) / layer,
+        1.0 - inside_s / anatomy.apical_trabeculae,
     )
+    trabeculae = core_db + tissue.trabecular + grid_noise + 8.7 * sharpness * jnp.minimum(within, 0)
+    lumen = jnp.logaddexp(blood / 8.7, trabeculae / 8.7)
     lumen = 8.7 * lumen
     for _ in range(2):
         at_s, at_side = k.uniform(0.3, 0.7), jnp.sign(k.uniform(-0.35, 1.0))

@@ -9,9 +9,13 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 from echodfkd_jax.synthesis import acquisition, anatomy, motion, valves
 from echodfkd_jax.synthesis.acquisition import FRAME_SIZE
 from echodfkd_jax.synthesis.draws import Draws
+from echodfkd_jax.synthesis.window import Window, by_window, sample_window
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "3"
+VERSION = "4"
+# Share of poor windows among training clips; as many are fair. What is learned from them holds on
+# real clips; what is measured, on validation and test clips, is measured through clear ones.
+TRAINING_POOR_WINDOWS = 0.4
 
 
 class SyntheticClip(NamedTuple):
@@ -52,7 +56,7 @@ def _pose(
     k = Draws(key)
     shown_at_least = jnp.where(k.chance(0.17), 0.72, 0.96)
     # A large right heart turns the left one away from it.
-    turned = 0.006 * jnp.maximum(heart.rv_depth - 20.0, 0.0)
+    turned = 0.009 * jnp.maximum(heart.rv_depth - 20.0, 0.0)
     poses = motion.Pose(
         apex_x=sector.x + k.normal(-3.0, 4.5, -18.0, 12.0, (_POSES,)) - 10.0 * turned,
         apex_y=jnp.maximum(sector.y + sector.near, 0.0) + k.uniform(5.0, 19.0, (_POSES,)),
@@ -72,6 +76,36 @@ def _pose(
     return jax.tree.map(lambda each: each[chosen], poses)
 
 
+def readable(
+    scanner: acquisition.Scanner,
+    sector: acquisition.Sector,
+    heart: anatomy.Anatomy,
+    tissue: anatomy.Tissue,
+    pose: motion.Pose,
+    still: motion.Motion,
+    window: Window,
+) -> acquisition.Scanner:
+    """The scanner with so little clutter and noise that a reader finds half of the wall.
+
+    Nobody keeps a clip in which the ventricle cannot be made out.
+    """
+    s = jnp.tile((jnp.arange(16) + 0.5) / 16, 2)
+    side = jnp.repeat(jnp.arange(2), 16)
+    half, _ = motion.half_widths(heart, still, s, 1.0 * side)
+    u = (half + 0.5 * heart.wall[side]) * (2.0 * side - 1.0)
+    x, y = motion.image_coordinates(heart, pose, u, s * heart.length)
+    row, column = acquisition.nearest_sample(sector, x, y)
+    power = jnp.sum(scanner.clutter**2, axis=-1) + 2.0 * scanner.noise**2
+    patches = (acquisition.DEPTHS // 4, 4, acquisition.BEAMS // 4, 4)
+    power = jnp.mean(power.reshape(patches), axis=(1, 3))[row // 4, column // 4]
+    echo_db = tissue.wall[side] + scanner.gain_db[row, column]
+    margin = jnp.median(echo_db - (10.0 / jnp.log(10.0)) * jnp.log(power + 1e-9))
+    # At least half of the wall outshines the clutter before it by so much, in dB.
+    wanted = by_window(window, clear=10.0, fair=4.0, poor=4.0)
+    less = jnp.exp(-jnp.maximum(wanted - margin, 0.0) * (jnp.log(10.0) / 20.0))
+    return scanner._replace(clutter=scanner.clutter * less, noise=scanner.noise * less)
+
+
 def _nearest(table: Float[Array, "n n 2"], u: Array, v: Array) -> Float[Array, "d b 2"]:
     """Scatterers of the reference map at heart coordinates; the map's border continues outward."""
     step = anatomy.MAP_EXTENT / anatomy.MAP_SIZE
@@ -81,36 +115,84 @@ def _nearest(table: Float[Array, "n n 2"], u: Array, v: Array) -> Float[Array, "
     return jnp.take(flat, row * anatomy.MAP_SIZE + column, axis=0, mode="clip")
 
 
-def make_clip(key: PRNGKeyArray, *, num_frames: int) -> SyntheticClip:
+class Scene(NamedTuple):
+    """Everything that was drawn for one clip, before a pixel is made."""
+
+    heart: anatomy.Anatomy
+    tissue: anatomy.Tissue
+    movement: motion.Motion
+    leaflets: valves.Valves
+    sector: acquisition.Sector
+    scanner: acquisition.Scanner
+    pose: motion.Pose
+    markings: Float[Array, "h w"]
+    mm_per_px: Float[Array, ""]
+    tissue_key: PRNGKeyArray
+    scatterer_key: PRNGKeyArray
+    noise_key: PRNGKeyArray
+
+
+def sample_scene(
+    key: PRNGKeyArray, *, num_frames: int, poor_windows: Float[Array, ""] | float = 0.0
+) -> Scene:
+    """Draws the heart, its motion, the scanner and the pose of one clip; see `make_clip`."""
+    keys = jax.random.split(key, 13)
+    window = sample_window(keys[12], poor_windows)
+    heart = anatomy.sample_anatomy(keys[0], window)
+    movement = motion.sample_motion(keys[1], num_frames)
+    sector = acquisition.sample_sector(keys[3])
+    at_rest = movement._replace(contraction=jnp.zeros(()))
+    tissue = anatomy.sample_tissue(keys[11], window)
+    pose = _pose(keys[5], sector, heart, at_rest)
+    scanner = acquisition.sample_scanner(keys[4], sector, window)
+    return Scene(
+        heart=heart,
+        tissue=tissue,
+        movement=movement,
+        leaflets=valves.sample_valves(keys[2], window),
+        sector=sector,
+        scanner=readable(scanner, sector, heart, tissue, pose, at_rest, window),
+        pose=pose,
+        markings=acquisition.sample_markings(keys[6], sector),
+        mm_per_px=Draws(keys[9]).uniform(1.2, 1.8),
+        tissue_key=keys[7],
+        scatterer_key=keys[8],
+        noise_key=keys[10],
+    )
+
+
+def make_clip(
+    key: PRNGKeyArray, *, num_frames: int, poor_windows: Float[Array, ""] | float = 0.0
+) -> SyntheticClip:
     """Generates one apical four-chamber clip. Pure: jit- and vmap-able.
 
     Args:
         key: random key; the same key gives the same clip.
         num_frames: number of frames, static.
+        poor_windows: probability that the heart is seen through a poor window: haze, fog, gaps in
+            the wall or no border at all, misleading steps of the gain. A fair window, with less of
+            it, is as probable; all others are clear. At most 0.5.
 
     Returns:
         The clip with its exact mask, phases and volumes.
     """
-    keys = jax.random.split(key, 11)
-    heart = anatomy.sample_anatomy(keys[0])
-    movement = motion.sample_motion(keys[1], num_frames)
-    leaflets = valves.sample_valves(keys[2])
-    sector = acquisition.sample_sector(keys[3])
-    scanner = acquisition.sample_scanner(keys[4], sector)
-    at_rest = movement._replace(contraction=jnp.zeros(()))
-    pose = _pose(keys[5], sector, heart, at_rest)
-    markings = acquisition.sample_markings(keys[6], sector)
-    level = anatomy.reference_level(keys[7], heart)
-    scatterers = anatomy.reflectivity(keys[8], level)
-    mm_per_px = Draws(keys[9]).uniform(1.2, 1.8)
+    return render(sample_scene(key, num_frames=num_frames, poor_windows=poor_windows))
 
+
+def render(scene: Scene) -> SyntheticClip:
+    """Films a scene. Pure: jit- and vmap-able."""
+    heart, movement, sector, scanner = scene.heart, scene.movement, scene.sector, scene.scanner
+    leaflets, pose = scene.leaflets, scene.pose
+    num_frames = len(movement.contraction)
+    level = anatomy.reference_level(scene.tissue_key, heart, scene.tissue)
+    scatterers = anatomy.reflectivity(scene.scatterer_key, level)
     conversion = acquisition.scan_conversion(sector)
     beam_x, beam_y = acquisition.sector_points(sector)
     pixel_y, pixel_x = jnp.meshgrid(
         jnp.arange(FRAME_SIZE) * 1.0, jnp.arange(FRAME_SIZE) * 1.0, indexing="ij"
     )
     gain = jnp.exp(scanner.gain_db * (jnp.log(10.0) / 20.0))[..., None]
-    texture = jax.random.normal(keys[10], (2, acquisition.DEPTHS, acquisition.BEAMS, 2))
+    texture = jax.random.normal(scene.noise_key, (2, acquisition.DEPTHS, acquisition.BEAMS, 2))
 
     def echo(number: Array) -> tuple[motion.Motion, Float[Array, "d b"]]:
         """The heart in one frame, and the level in dB that the scanner receives from it."""
@@ -139,13 +221,13 @@ def make_clip(key: PRNGKeyArray, *, num_frames: int) -> SyntheticClip:
     images = images + scanner.blend * (previous - images)
 
     def finish(image: Array) -> Array:
-        image = acquisition.sharpen(255.0 * jnp.maximum(image, markings), scanner.sharpness)
+        image = acquisition.sharpen(255.0 * jnp.maximum(image, scene.markings), scanner.sharpness)
         image = jnp.clip(image, 0.0, 255.0)
         return acquisition.to_uint8(acquisition.compress(image, scanner.quality))
 
     areas = jnp.sum(masks, axis=(1, 2))
     ed_frame, es_frame = jnp.argmax(areas), jnp.argmin(areas)
-    to_ml = mm_per_px**3 / 1000.0
+    to_ml = scene.mm_per_px**3 / 1000.0
     edv_ml, esv_ml = volumes[ed_frame] * to_ml, volumes[es_frame] * to_ml
     return SyntheticClip(
         frames=jax.vmap(finish)(images),

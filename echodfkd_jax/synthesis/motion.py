@@ -31,6 +31,8 @@ class Motion(NamedTuple):
         narrowing: (septal, lateral) inward way of the walls at full contraction, share of width.
         apical_excess: (septal, lateral) by how much the apex narrows more (or less) than the base.
         thickening: relative growth of the walls at full contraction.
+        compaction: share of the trabeculated layer that is pressed into the wall, out of the
+            outline, at full contraction.
         drift: (t, 2) pixels, probe and breathing.
         rock: (t,) radians, rotation about the apex.
     """
@@ -43,6 +45,7 @@ class Motion(NamedTuple):
     narrowing: Float[Array, "2"]
     apical_excess: Float[Array, "2"]
     thickening: Float[Array, ""]
+    compaction: Float[Array, ""]
     drift: Float[Array, "*t 2"]
     rock: Float[Array, "*t"]
 
@@ -122,6 +125,7 @@ def sample_motion(key: PRNGKeyArray, num_frames: int) -> Motion:
         narrowing=jnp.clip(narrowing * jnp.stack([1.0 + imbalance, 1.0 - imbalance]), 0.0, 0.75),
         apical_excess=k.normal(0.05, 0.25, -0.7, 0.5, (2,)),
         thickening=ejection * k.uniform(0.6, 1.8),
+        compaction=k.uniform(0.0, 1.3) * jnp.sqrt(ejection),
         drift=drift + contraction[:, None] * swing,
         rock=contraction * k.normal(0.0, 0.03, -0.09, 0.09),
     )
@@ -226,23 +230,11 @@ def to_reference(
     below = v - anatomy.base_tilt * u - base
     side = (u > 0).astype(jnp.float32)
     s = axis_position(anatomy, motion, v)
-    now, rest = half_widths(anatomy, motion, s, side)
-    wall = anatomy.wall[0] + (anatomy.wall[1] - anatomy.wall[0]) * side
-    thick = wall * (1.0 + motion.thickening * motion.contraction)
-    distance = jnp.abs(u)
-    outside = distance - now - thick
-    fade = jnp.clip(1.0 - outside / _REACH_PX, 0.0, 1.0)
-    u0 = jnp.where(
-        distance < now,
-        distance * rest / jnp.maximum(now, 1e-3),
-        jnp.where(
-            outside < 0,
-            rest + (distance - now) * wall / thick,
-            distance + (rest + wall - now - thick) * fade,
-        ),
-    )
+    # The outline is no line of tissue: contraction presses the trabeculae out of it.
+    pressed = motion.compaction * motion.contraction
+    tip = anatomy.length * jnp.minimum(pressed * anatomy.apical_trabeculae, 0.3)
     # The apical wall between its fixed outer side and the descending endocardium is stretched.
-    cap = (v - apex) * anatomy.apex_wall / (anatomy.apex_wall + apex)
+    cap = tip + (v - apex) * (anatomy.apex_wall + tip) / (anatomy.apex_wall + apex)
     pulled = jnp.clip(1.0 - below / _REACH_PX, 0.0, 1.0)
     v0 = jnp.where(
         v < -anatomy.apex_wall,
@@ -250,7 +242,30 @@ def to_reference(
         jnp.where(
             s < 0,
             cap,
-            jnp.where(below < 0, s * anatomy.length, v + (anatomy.length - base) * pulled),
+            jnp.where(
+                below < 0,
+                tip + s * (anatomy.length - tip),
+                v + (anatomy.length - base) * pulled,
+            ),
+        ),
+    )
+    now, _ = half_widths(anatomy, motion, s, side)
+    width = anatomy.half_width[0] + (anatomy.half_width[1] - anatomy.half_width[0]) * side
+    rest = cavity_profile(anatomy, v0 / anatomy.length, side) * width
+    layer = anatomy.trabecular[0] + (anatomy.trabecular[1] - anatomy.trabecular[0]) * side
+    line = rest - jnp.minimum(pressed * layer, 0.35 * rest)
+    wall = anatomy.wall[0] + (anatomy.wall[1] - anatomy.wall[0]) * side
+    thick = wall * (1.0 + motion.thickening * motion.contraction)
+    distance = jnp.abs(u)
+    outside = distance - now - thick
+    fade = jnp.clip(1.0 - outside / _REACH_PX, 0.0, 1.0)
+    u0 = jnp.where(
+        distance < now,
+        distance * line / jnp.maximum(now, 1e-3),
+        jnp.where(
+            outside < 0,
+            line + (distance - now) * (rest + wall - line) / thick,
+            distance + (rest + wall - now - thick) * fade,
         ),
     )
     return jnp.sign(u) * u0, v0

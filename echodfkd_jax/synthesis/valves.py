@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from echodfkd_jax.synthesis.anatomy import Anatomy
 from echodfkd_jax.synthesis.draws import Draws
 from echodfkd_jax.synthesis.motion import Motion, base_position, half_widths
+from echodfkd_jax.synthesis.window import Window, by_window
 
 
 class Valves(NamedTuple):
@@ -34,11 +35,18 @@ class Valves(NamedTuple):
     rv_offset: Float[Array, "2"]
 
 
-def sample_valves(key: PRNGKeyArray) -> Valves:
-    """Draws leaflets: from barely visible to thick and bright."""
+def sample_valves(key: PRNGKeyArray, window: Window) -> Valves:
+    """Draws leaflets: thick and bright, or through a poor window down to barely visible.
+
+    Closed leaflets are what tells the ventricle from the atrium: where nothing else is hidden, they
+    are not.
+    """
     k = Draws(key)
     base = jnp.asarray([1.15, 0.85, 0.9, 0.95], jnp.float32)
-    level = k.normal(-9.0, 7.0, -32.0, 3.0)
+    z = k.normal(0.0, 1.0, -3.2, 3.2)
+    seen = jnp.clip(-4.0 + 4.0 * z, -12.0, 4.0)
+    hidden = jnp.clip(-9.0 + 7.0 * z, -32.0, 3.0)
+    level = by_window(window, clear=seen, fair=seen, poor=hidden)
     tricuspid = jnp.asarray([0.0, 0.0, -5.0, -5.0], jnp.float32)
     return Valves(
         reach=base * k.uniform(0.8, 1.15, (4,)),
@@ -47,7 +55,7 @@ def sample_valves(key: PRNGKeyArray) -> Valves:
         tent=k.normal(0.06, 0.16, -0.25, 0.5, (4,)),
         swing=k.uniform(0.6, 1.35, (4,)),
         fading=k.uniform(0.0, 28.0, (4,)),
-        tip=k.uniform(0.0, 14.0, (4,)),
+        tip=k.uniform(0.0, 1.0, (4,)) * by_window(window, clear=7.0, fair=7.0, poor=14.0),
         rv_offset=jnp.stack([k.uniform(5.0, 14.0), k.uniform(-1.0, 5.0)]),
     )
 

@@ -21,7 +21,7 @@ def test_every_mode_is_accepted_by_what_reads_it(module, mode):
     TrainSettings(**config.train)
     InputSettings(**config.input)
     ParallelSettings(**config.parallel)
-    assert AugmentSettings(**config.augment) == AugmentSettings()  # All off.
+    AugmentSettings(**config.augment)
     build_model(**config.model)
 
 
@@ -35,6 +35,7 @@ def test_paper_mode_is_the_published_recipe():
     assert (config.dataset.num_train, config.dataset.num_validation) == (7465, 1288)
     assert config.dataset.num_test == 1277
     assert config.model.stride == 1
+    assert AugmentSettings(**config.augment) == AugmentSettings()  # All off.
 
 
 @pytest.mark.parametrize("module", ECHONET)
@@ -45,6 +46,7 @@ def test_echonet_configurations_are_the_published_recipe(module):
     assert (train.learning_rate, train.schedule, train.clip_norm) == (1e-3, "constant", 0.0)
     assert (config.input.window_frames, config.input.subsample) == (25, 1)
     assert (config.model.filters, config.model.stride) == (12, 1)
+    assert AugmentSettings(**config.augment) == AugmentSettings()  # All off.
     name, asked = recipe.resolve(config.dataset.to_dict(), config.teacher.to_dict())
     assert name == module.__name__.removeprefix("configs.")
     assert asked == recipe.REGISTERED[name]

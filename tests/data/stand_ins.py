@@ -23,7 +23,7 @@ class MadeClip(NamedTuple):
     esv_ml: jax.Array
 
 
-def make_clip(key, *, num_frames):
+def make_clip(key, *, num_frames, poor_windows=0.0):
     """Noise; its mask is where it is bright."""
     frames = jax.random.randint(key, (num_frames, 112, 112), 0, 256).astype(jnp.uint8)
     return MadeClip(
@@ -62,6 +62,7 @@ def use(monkeypatch, teacher, generator_version="stand-in 1"):
     """Puts the generator in the place of `synthesis`, and the teacher in that of every teacher."""
     synthesis = types.ModuleType("echodfkd_jax.synthesis")
     synthesis.make_clip, synthesis.VERSION = make_clip, generator_version
+    synthesis.TRAINING_POOR_WINDOWS = 0.5
     monkeypatch.setitem(sys.modules, "echodfkd_jax.synthesis", synthesis)
     monkeypatch.setattr(echodfkd_jax, "synthesis", synthesis, raising=False)
     monkeypatch.setattr(teachers, "load_teacher", lambda **options: teacher)

@@ -180,7 +180,7 @@ class Made(NamedTuple):
     mask: jax.Array
 
 
-def _make_clip(key, *, num_frames):
+def _make_clip(key, *, num_frames, poor_windows):
     frames = jax.random.randint(key, (num_frames, 2, 2), 0, 256).astype(jnp.uint8)
     return Made(frames, frames > 100)
 
@@ -270,3 +270,22 @@ def test_two_processes_validate_on_every_window_once(source):
         whole = np.concatenate([batch[name][batch["weight"] == 1] for batch in batches])
         both = [s[i][name][s[i]["weight"] == 1] for i in range(2) for s in shares]
         np.testing.assert_array_equal(np.concatenate(both), whole)
+
+
+def test_poor_windows_are_learned_from_and_not_validated_on():
+    def make_clip(key, *, num_frames, poor_windows):
+        frames = jnp.full((num_frames, 2, 2), 200 * poor_windows).astype(jnp.uint8)
+        return Made(frames, frames > 100)
+
+    data = GeneratorInput(
+        make_clip,
+        _settings(source="generator", target="reference"),
+        batch_size=2,
+        num_train=6,
+        num_validation=2,
+        seed=0,
+        poor_windows=0.5,
+    )
+    (validation,) = data.validation_batches()
+    assert np.unique(_made(data, data.batch(0))["video"]).tolist() == [100]
+    assert np.unique(_made(data, validation)["video"]).tolist() == [0]

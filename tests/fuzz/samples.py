@@ -214,7 +214,7 @@ SAMPLES = {
         "student.safetensors", *safetensors_header(safetensors.numpy.save(student_arrays()))
     ),
     "network": lambda: Sample(
-        "network.safetensors", *safetensors_header(SHIPPED_WEIGHTS.read_bytes())
+        "network.safetensors", *safetensors_header(SHIPPED_WEIGHTS["best"].read_bytes())
     ),
     "metrics": lambda: Sample("metrics.json", _json({"mean": {"dice": 0.9}, "clips": [1, 2]})),
     "config": lambda: Sample("config.json", _json(_CONFIG)),

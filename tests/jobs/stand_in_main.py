@@ -30,7 +30,9 @@ class DiscClip(NamedTuple):
     mask: jax.Array
 
 
-def make_clip(key: jax.Array, *, num_frames: int) -> DiscClip:
+def make_clip(
+    key: jax.Array, *, num_frames: int, poor_windows: jax.Array | float = 0.0
+) -> DiscClip:
     """A bright disc that beats, on noise."""
     radius_key, noise_key = jax.random.split(key)
     time = jnp.arange(num_frames)[:, None, None]
@@ -71,7 +73,7 @@ class DiscSplit:
 def install() -> None:
     """Puts the stand-ins where the job looks for the generator and the data set."""
     synthesis = types.ModuleType("echodfkd_jax.synthesis")
-    synthesis.make_clip = make_clip
+    synthesis.make_clip, synthesis.TRAINING_POOR_WINDOWS = make_clip, 0.5
     dataset = types.ModuleType("echodfkd_jax.clips.dataset")
     dataset.directory = lambda *args, **kwargs: pathlib.Path("discs")
     dataset.open_split = lambda folder, split: DiscSplit(*{"train": (6, 1)}.get(split, (3, 2)))

@@ -19,7 +19,7 @@ from echodfkd_jax.evaluation.segmentation import dice
 from echodfkd_jax.interop.safetensors import save_variables
 from echodfkd_jax.jobs import predict
 from echodfkd_jax.student import predict_clip
-from echodfkd_jax.student.shipped import SHIPPED_WEIGHTS, load_student
+from echodfkd_jax.student.shipped import load_student
 from echodfkd_jax.synthesis import make_clip
 from tests.clips import echonet_folder
 from tests.clips.dicom_file import region, write_dicom
@@ -90,6 +90,13 @@ def test_nothing_but_bad_files_is_an_error(config, tmp_path):
     (tmp_path / "a.avi").write_text("no clip")
     with pytest.raises(UserError, match="none of the 1 clips"):
         predict_into(config, tmp_path / "a.avi")
+
+
+def test_a_clip_of_one_grey_is_refused(config, tmp_path, capsys):
+    np.savez(tmp_path / "grey.npz", frames=np.full((20, 112, 112), 64, np.uint8), fps=FPS)
+    with pytest.raises(UserError, match="none of the 1 clips"):
+        predict_into(config, tmp_path / "grey.npz")
+    assert "grey.npz: every pixel of it is 64" in capsys.readouterr().err
 
 
 def test_earlier_results_are_no_clips(config, tmp_path):
@@ -164,7 +171,6 @@ def test_a_stream_that_ends_within_a_frame(config, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHIPPED_WEIGHTS.is_file(), reason="no weights are shipped")
 def test_one_clip_in_every_format_gives_one_mask(tmp_path):
     frames = np.asarray(make_clip(jax.random.key(3), num_frames=32).frames)
     video.write_avi(tmp_path / "a.avi", frames, FPS)

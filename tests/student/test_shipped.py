@@ -29,13 +29,16 @@ def test_a_file_says_what_network_it_is(tmp_path):
 
 def test_the_shipped_file_is_the_default(tmp_path, monkeypatch):
     save(tmp_path / "student.safetensors", FIELDS)
-    monkeypatch.setattr(shipped, "SHIPPED_WEIGHTS", tmp_path / "student.safetensors")
+    monkeypatch.setitem(shipped.SHIPPED_WEIGHTS, "best", tmp_path / "student.safetensors")
     assert load_student().model.stride == 2
 
 
-@pytest.mark.skipif(not shipped.SHIPPED_WEIGHTS.is_file(), reason="no weights are shipped")
-def test_the_shipped_weights_load():
-    assert load_student().variables["params"]
+def test_the_small_one_has_a_quarter_of_the_weights_or_fewer():
+    best, small = (
+        sum(leaf.size for leaf in jax.tree.leaves(load_student(name).variables["params"]))
+        for name in ("best", "small")
+    )
+    assert 0 < 4 * small <= best
 
 
 @pytest.mark.parametrize(

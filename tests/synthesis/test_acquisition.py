@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.synthesis import acquisition
+from echodfkd_jax.synthesis.window import Grade
 
 
 def sector(**fields):
@@ -31,7 +32,7 @@ def test_scan_conversion_puts_a_beam_where_it_points():
 
 
 def test_speckle_of_a_point_is_wider_deep_than_near():
-    scanner = acquisition.sample_scanner(jax.random.key(0), sector())
+    scanner = acquisition.sample_scanner(jax.random.key(0), sector(), Grade.CLEAR)
     conversion = acquisition.scan_conversion(sector())
 
     def width(depth):
@@ -58,7 +59,7 @@ def test_strong_compression_flattens_blocks_of_eight():
 
 
 def test_brighter_echoes_are_shown_brighter():
-    scanner = acquisition.sample_scanner(jax.random.key(1), sector())
+    scanner = acquisition.sample_scanner(jax.random.key(1), sector(), Grade.CLEAR)
     weak, strong = (
         jnp.full((acquisition.DEPTHS, acquisition.BEAMS, 2), 10 ** (level / 20))
         for level in (-25.0, -10.0)
@@ -71,7 +72,7 @@ def test_brighter_echoes_are_shown_brighter():
 
 @pytest.mark.parametrize("gain_db", [-40.0, 0.0, 40.0])
 def test_whatever_the_gain_a_tenth_of_the_picture_is_seen_and_not_all_is_white(gain_db):
-    scanner = acquisition.sample_scanner(jax.random.key(1), sector())
+    scanner = acquisition.sample_scanner(jax.random.key(1), sector(), Grade.CLEAR)
     level = gain_db + jnp.linspace(-60.0, 0.0, acquisition.DEPTHS * acquisition.BEAMS)
     level = level.reshape(acquisition.DEPTHS, acquisition.BEAMS)
     grey = acquisition.display(acquisition.adjust(scanner, level), level)
@@ -84,3 +85,22 @@ def test_only_what_is_in_the_sector_and_in_the_picture_is_in_view():
     x = jnp.asarray([56.0, 10.0, 56.0, 56.0])
     y = jnp.asarray([60.0, 20.0, 120.0, 0.0])  # Middle; beside the fan; below; behind the probe.
     assert acquisition.in_view(whole, x, y).tolist() == [True, False, False, False]
+
+
+def test_the_sliders_raise_all_that_comes_from_a_depth():
+    scanner = acquisition.sample_scanner(jax.random.key(1), sector(), Grade.CLEAR)
+    signal = jax.random.normal(jax.random.key(2), (acquisition.DEPTHS, acquisition.BEAMS, 2))
+    flat = scanner._replace(tgc_db=jnp.zeros((acquisition.DEPTHS, 1)))
+    stepped = scanner._replace(tgc_db=flat.tgc_db.at[64:].set(-12.0))
+    change = acquisition.envelope(stepped, signal) - acquisition.envelope(flat, signal)
+    np.testing.assert_allclose(change[:64], 0.0, atol=1e-4)
+    np.testing.assert_allclose(change[64:], -12.0, atol=1e-4)
+
+
+def test_the_nearest_sample_of_a_pixel_is_the_beam_and_depth_that_show_it():
+    x, y = acquisition.sector_points(sector())
+    row, column = acquisition.nearest_sample(
+        sector(), x[[3, 60, 120], [5, 48, 90]], y[[3, 60, 120], [5, 48, 90]]
+    )
+    assert row.tolist() == [3, 60, 120]
+    assert column.tolist() == [5, 48, 90]

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.synthesis import make_clip
+from echodfkd_jax.synthesis.clip import readable, sample_scene
+from echodfkd_jax.synthesis.window import Grade
 
 NUM_CLIPS, NUM_FRAMES = 12, 40
 
@@ -74,3 +76,22 @@ def test_speckle_changes_little_from_frame_to_frame_and_much_over_a_clip(clips):
     ]
     assert np.mean(near) > np.mean(ed_es) + 0.03
     assert np.mean(near) < 0.999
+
+
+def test_clutter_that_hides_the_wall_is_turned_down_and_other_clutter_left_alone():
+    scene = jax.jit(lambda key: sample_scene(key, num_frames=4))(jax.random.key(0))
+    at_rest = scene.movement._replace(contraction=np.float32(0))
+
+    def cleared(scanner):
+        heart, tissue, pose = scene.heart, scene.tissue, scene.pose
+        return readable(scanner, scene.sector, heart, tissue, pose, at_rest, Grade.CLEAR)
+
+    loud = scene.scanner._replace(clutter=1e3 * scene.scanner.clutter)
+    quiet = cleared(loud)
+    assert np.abs(quiet.clutter).max() < 0.1 * np.abs(loud.clutter).max()
+    # Once half of the wall is seen, nothing more is done.
+    np.testing.assert_allclose(cleared(quiet).clutter, quiet.clutter, rtol=1e-4)
+    clear = scene.scanner._replace(
+        clutter=1e-4 * scene.scanner.clutter, noise=1e-4 * scene.scanner.noise
+    )
+    np.testing.assert_array_equal(cleared(clear).clutter, clear.clutter)

@@ -6,20 +6,23 @@ import pytest
 from echodfkd_jax.synthesis.anatomy import sample_anatomy
 from echodfkd_jax.synthesis.motion import (
     Pose,
+    apex_position,
     at_frame,
     base_position,
     cavity_mask,
+    half_widths,
     heart_coordinates,
     image_coordinates,
     sample_motion,
     to_reference,
     volume,
 )
+from echodfkd_jax.synthesis.window import Grade
 
 
 @pytest.fixture(scope="module")
 def heart():
-    return sample_anatomy(jax.random.key(0))
+    return sample_anatomy(jax.random.key(0), Grade.CLEAR)
 
 
 def still(motion, contraction):
@@ -62,8 +65,8 @@ def test_the_base_moves_towards_the_apex_by_the_shortening(heart):
     assert float(base_position(heart, motion)) == pytest.approx(0.75 * float(heart.length))
 
 
-def test_points_inside_stay_inside(heart):
-    motion = still(sample_motion(jax.random.key(2), 8), 1.0)
+def test_without_compaction_points_inside_stay_inside(heart):
+    motion = still(sample_motion(jax.random.key(2), 8), 1.0)._replace(compaction=jnp.zeros(()))
     rest = motion._replace(contraction=jnp.zeros(()))
     u, v = jnp.meshgrid(jnp.linspace(-40, 40, 81), jnp.linspace(-5, 80, 86))
     now = np.asarray(cavity_mask(heart, motion, u, v))
@@ -71,6 +74,20 @@ def test_points_inside_stay_inside(heart):
     before = np.asarray(cavity_mask(heart, rest, u0, v0))
     assert now.sum() > 100
     assert np.mean(now != before) < 0.02
+
+
+def test_contraction_presses_the_trabeculae_out_of_the_outline(heart):
+    heart = heart._replace(trabecular=jnp.asarray([2.0, 3.0]))
+    motion = still(sample_motion(jax.random.key(2), 8), 1.0)._replace(compaction=jnp.ones(()))
+    s = jnp.full(2, 0.6)
+    side = jnp.asarray([0.0, 1.0])
+    now, _ = half_widths(heart, motion, s, side)
+    apex = apex_position(heart, motion)
+    v = apex + s * (base_position(heart, motion) - apex)
+    u0, v0 = to_reference(heart, motion, jnp.asarray([-1.0, 1.0]) * now, v)
+    _, rest = half_widths(heart, motion, v0 / heart.length, side)
+    # What lies on the outline at end-systole lay that deep inside it at end-diastole.
+    np.testing.assert_allclose(rest - jnp.abs(u0), [2.0, 3.0], atol=1e-3)
 
 
 def test_volume_is_the_disks_on_the_drawn_mask(heart):

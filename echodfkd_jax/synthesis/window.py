@@ -1,0 +1,37 @@
+"""How well a heart is seen: one draw that tissue, anatomy and scanner go by together."""
+
+import enum
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+
+class Grade(enum.IntEnum):
+    """Of the acoustic window, between the ribs, through which a heart is filmed."""
+
+    CLEAR = 0
+    FAIR = 1
+    POOR = 2
+
+
+# Drawn while tracing, or known.
+Window = Int[Array, ""] | Grade
+
+
+def sample_window(key: PRNGKeyArray, poor_windows: Float[Array, ""] | float) -> Window:
+    """Draws a grade: poor with a probability of `poor_windows`, fair with the same, else clear."""
+    draw = jax.random.uniform(key)
+    not_clear = jnp.where(draw < poor_windows, Grade.POOR, Grade.FAIR)
+    return jnp.where(draw < 2.0 * poor_windows, not_clear, Grade.CLEAR)
+
+
+def by_window(
+    window: Window,
+    *,
+    clear: Array | float,
+    fair: Array | float,
+    poor: Array | float,
+) -> Array:
+    """The number that belongs to the window's grade."""
+    return jnp.stack([jnp.asarray(each) for each in (clear, fair, poor)])[window]
