@@ -105,6 +105,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
 
     config.eval = ml_collections.ConfigDict()
     config.eval.checkpoint = "best"  # or "latest", or a step
+    config.eval.weights = ""  # instead of the run's: a file, or the shipped "best" or "small"
     config.eval.split = "test"
     config.eval.clips_dir = ""  # a folder in the EchoNet layout, instead of the split
     config.eval.bootstrap_samples = 1000

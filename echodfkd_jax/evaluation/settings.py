@@ -13,6 +13,9 @@ class EvalSettings:
 
     Attributes:
         checkpoint: "best" (lowest validation loss), "latest", or a step.
+        weights: a safetensors file of a student, or "best" or "small" of the shipped ones, to
+            evaluate instead of the run's; empty: the run's, or without a run on `clips_dir` the
+            best shipped one.
         split: of the run's data set: "train", "validation" or "test".
         clips_dir: a folder in the EchoNet layout, evaluated instead of the split; empty: none.
         bootstrap_samples: for the intervals.
@@ -23,6 +26,7 @@ class EvalSettings:
     """
 
     checkpoint: str | int = "best"
+    weights: str = ""
     split: str = "test"
     clips_dir: str = ""
     bootstrap_samples: int = 1000
@@ -37,6 +41,11 @@ class EvalSettings:
         _at_least("config.eval.seed", self.seed, 0)
         if self.poll_s <= 0:
             raise UserError(f"config.eval.poll_s={self.poll_s}: expected seconds, more than 0")
+        if self.watch and self.weights:
+            raise UserError(
+                f"config.eval.weights={self.weights!r}: expected none, as config.eval.watch scores "
+                "the checkpoints of a run"
+            )
 
 
 def from_section(section: Mapping[str, Any]) -> EvalSettings:

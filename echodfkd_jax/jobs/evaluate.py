@@ -1,9 +1,10 @@
-"""Stage `evaluate`: judges a run's student on clips that it never saw.
+"""Stage `evaluate`: judges a student on clips that it never saw.
 
-Reads `config.json` and a checkpoint of `config.workdir`, and a split of the run's data set or the
-folder `config.eval.clips_dir`; writes `evaluation/<name>/` (`metrics.json`, `frames.csv`,
-`predictions/`) and TensorBoard events. The model and the data set are those of the saved
-configuration; how they are evaluated is in `config.eval`.
+Reads `config.json` and a checkpoint of `config.workdir`, or a student's file `config.eval.weights`,
+and a split of the run's data set or the folder `config.eval.clips_dir`; writes `evaluation/<name>/`
+(`metrics.json`, `frames.csv`, `predictions/`) and TensorBoard events. The model and the data set
+are those of the saved configuration; how they are evaluated is in `config.eval`. Students of
+`config.eval.weights` get `evaluation/<name>_<weights>/`, beside that of the run's own.
 """
 
 import functools
@@ -20,7 +21,6 @@ import numpy as np
 import tqdm
 
 from echodfkd_jax.distillation import checkpoints, loop, run_config, watch
-from echodfkd_jax.distillation.models import build_model
 from echodfkd_jax.distillation.parallel import over_local_devices
 from echodfkd_jax.distillation.settings import TrainSettings
 from echodfkd_jax.errors import UserError
@@ -36,12 +36,13 @@ from echodfkd_jax.evaluation import (
 )
 from echodfkd_jax.evaluation import settings as eval_settings
 from echodfkd_jax.evaluation.settings import EvalSettings
+from echodfkd_jax.jobs import loaded_student
 from echodfkd_jax.jobs.evaluation_data import Clips, open_data
 from echodfkd_jax.jobs.judging import Judging, open_judging
+from echodfkd_jax.jobs.loaded_student import LoadedStudent
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.reporting.writers import Writer
 from echodfkd_jax.student.inference import predict_clips
-from echodfkd_jax.teachers.base import weights_fingerprint
 from echodfkd_jax.types import Clip, SoftMask
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
@@ -86,27 +87,27 @@ def _evaluate(
 ) -> dict[str, Any]:
     """Evaluates one checkpoint unless that is done, and returns the content of metrics.json."""
     workdir = pathlib.Path(config.workdir)
-    saved = run_config.load(workdir)
-    variables, progress = checkpoints.restore_variables(workdir, which)
+    student, saved = _student(config, settings, which)
     data = open_data(settings, config, saved)
-    student = weights_fingerprint("student", variables)
+    name = f"{data.name}_{pathlib.Path(settings.weights).stem}" if settings.weights else data.name
     inputs = {
         "definitions": DEFINITIONS,
-        "student": student,
-        "step": progress["step"],
+        "student": student.about["fingerprint"],
+        "step": student.step,
         "data": data.identity,
         "bootstrap_samples": settings.bootstrap_samples,
         "seed": settings.seed,
         "shown_clips": config.report.num_clips,
         "judge": judging.identity if judging else None,
     }
-    directory = files.folder(workdir, data.name) / subfolder
+    directory = files.folder(workdir, name) / subfolder
     done = files.read_metrics(directory)
+    source = student.about["source"] if student.step is None else f"step {student.step}"
     if done.get("inputs") == inputs:
-        print(f"already evaluated: step {progress['step']} on {data.name}; nothing to do")
+        print(f"already evaluated: {source} on {data.name}; nothing to do")
         return done
-    print(f"evaluating step {progress['step']} on {data.name} ({data.about['directory']})")
-    model = build_model(**saved.model)
+    print(f"evaluating {source} on {data.name} ({data.about['directory']})")
+    model, variables = student.model, student.variables
     clips, masks_of = data.open()
 
     def predict(batch: Sequence[Clip]) -> list[SoftMask]:
@@ -118,12 +119,12 @@ def _evaluate(
 
     scored = _Scored(clips, predict, masks_of, settings.batch_size, judging)
     metrics = {
-        "name": data.name,
-        "checkpoint_step": progress["step"],
-        "checkpoint": str(which),
+        "name": name,
+        "checkpoint_step": student.step,  # null of a student that is no run's
+        "checkpoint": str(which) if student.step is not None else source,
         "data": data.about,
         "num_weights": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-        "models": {"student": student} | data.models,
+        "models": {"student": student.about["fingerprint"]} | data.models,
         "judge": judging.judge.name if judging else None,
         "ranked_by": scored.ranked_by,
         "commit": provenance.commit(),
@@ -136,6 +137,21 @@ def _evaluate(
     files.write_metrics(directory, metrics)  # Last: it is what says that the rest is complete.
     _write_events(workdir, directory, metrics)
     return files.read_metrics(directory)
+
+
+def _student(
+    config: ml_collections.ConfigDict, settings: EvalSettings, which: str | int
+) -> tuple[LoadedStudent, ml_collections.ConfigDict]:
+    """What is evaluated, and its run's configuration; without a run, this one."""
+    workdir = pathlib.Path(config.workdir)
+    has_run = run_config.path(workdir).exists() or bool(checkpoints.all_steps(workdir))
+    if settings.weights:
+        saved = run_config.load(workdir) if has_run else config
+        return loaded_student.of_weights(settings.weights), saved
+    if not has_run and settings.clips_dir:
+        print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
+        return loaded_student.of_weights("best"), config
+    return loaded_student.of_run(workdir, which), run_config.load(workdir)
 
 
 class _Scored:
@@ -273,8 +289,9 @@ def _write_events(
     }
     writer = Writer(workdir / "tensorboard" / f"evaluation_{metrics['name']}")
     try:
-        writer.write_scalars(metrics["checkpoint_step"], scalars)
-        writer.write_images(metrics["checkpoint_step"], strips)
+        step = metrics["checkpoint_step"] or 0
+        writer.write_scalars(step, scalars)
+        writer.write_images(step, strips)
     finally:
         writer.close()
 

@@ -1,4 +1,4 @@
-"""The student that `predict` and `export` work with."""
+"""The student that `predict`, `evaluate` and `export` work with."""
 
 import pathlib
 from collections.abc import Mapping
@@ -19,11 +19,13 @@ class LoadedStudent(NamedTuple):
         model: the network.
         variables: its weights.
         about: where they are from (`source`) and their `fingerprint`.
+        step: of its training; None for a file's.
     """
 
     model: nn.Module
     variables: Mapping[str, Any]
     about: dict[str, str]
+    step: int | None
 
 
 def load_student_of(
@@ -40,12 +42,37 @@ def load_student_of(
         UserError: the file, the checkpoint or the shipped weights are missing or damaged.
     """
     if not weights and checkpoints.all_steps(workdir):
-        variables, progress = checkpoints.restore_variables(workdir, checkpoint)
-        model = build_model(**run_config.load(workdir).model)
-        source = f"step {progress['step']} of {workdir}"
-    else:
-        weights = weights or "best"
-        model, variables = load_student(weights)
-        source = f"{weights}, shipped with the project" if weights in SHIPPED_WEIGHTS else weights
+        return of_run(workdir, checkpoint)
+    return of_weights(weights or "best")
+
+
+def of_run(workdir: str | pathlib.Path, checkpoint: str | int) -> LoadedStudent:
+    """Loads the student of a run.
+
+    Raises:
+        UserError: there is no run, or no such checkpoint, or one of them is damaged.
+    """
+    model = build_model(**run_config.load(workdir).model)
+    variables, progress = checkpoints.restore_variables(workdir, checkpoint)
+    step = progress["step"]
+    return _loaded(model, variables, f"step {step} of {workdir}", step)
+
+
+def of_weights(weights: str) -> LoadedStudent:
+    """Loads a shipped student by its name, or one from a safetensors file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    model, variables = load_student(weights)
+    shipped = weights in SHIPPED_WEIGHTS
+    return _loaded(
+        model, variables, f"{weights}, shipped with the project" if shipped else weights, None
+    )
+
+
+def _loaded(
+    model: nn.Module, variables: Mapping[str, Any], source: str, step: int | None
+) -> LoadedStudent:
     about = {"source": source, "fingerprint": weights_fingerprint("student", variables)}
-    return LoadedStudent(model, variables, about)
+    return LoadedStudent(model, variables, about, step)

@@ -170,10 +170,10 @@ def _evaluation(
 
 
 def _data_facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
-    data = metrics["data"]
+    data, step, checkpoint = (metrics[key] for key in ("data", "checkpoint_step", "checkpoint"))
     facts = [
         ("clips", f"{metrics['num_clips']} ({data['split']}) of {data['directory']}"),
-        ("checkpoint", f"step {metrics['checkpoint_step']} ({metrics['checkpoint']})"),
+        ("checkpoint", checkpoint if step is None else f"step {step} ({checkpoint})"),
     ]
     facts += [(model, str(origin)) for model, origin in metrics["models"].items()]
     if data.get("generator_version"):

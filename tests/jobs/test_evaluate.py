@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from echodfkd_jax.clips.masks import read_masks
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files
-from echodfkd_jax.jobs import evaluate
+from echodfkd_jax.jobs import evaluate, report
+from echodfkd_jax.jobs.loaded_student import load_student_of
 from tests.data import stand_ins
 from tests.evaluation import made_up_clips
 from tests.jobs import made_up_run
@@ -203,6 +204,36 @@ def test_a_folder_named_like_a_split_does_not_take_its_place(config, teacher, tm
 def test_without_a_run_the_way_out_is_named(tmp_path):
     with pytest.raises(UserError, match=r"config\.json is missing; run --stage=train first"):
         evaluate.run(made_up_run.config(tmp_path / "run"))
+
+
+def test_without_a_run_the_shipped_student_judges_a_folder(teacher, tmp_path, capsys):
+    made = made_up_run.config(tmp_path / "run")
+    metrics = _on_folder(made, made_up_run.save_clips(tmp_path / "clips", names=("a",)))
+    assert "no run in" in capsys.readouterr().out
+    assert metrics["models"]["student"] == load_student_of(tmp_path / "run").about["fingerprint"]
+    assert metrics["checkpoint_step"] is None
+    assert metrics["checkpoint"] == "best, shipped with the project"
+    assert metrics["num_weights"] == 174_721
+
+
+def test_named_weights_stand_beside_the_runs_own(config, teacher, tmp_path):
+    folder = made_up_run.save_clips(tmp_path / "clips", names=("a",))
+    own = _on_folder(config, folder)
+    config.eval.weights = "small"
+    evaluate.run(config)
+    small = _metrics(config, "clips_small")
+    assert small["name"] == "clips_small"
+    assert small["num_weights"] == 39_577
+    assert _metrics(config, "clips") == own
+    report.run(config)
+    page = (pathlib.Path(config.workdir) / "report" / "index.html").read_text()
+    assert "small, shipped with the project" in page and "step 3 (best)" in page
+
+
+def test_weights_and_watching_exclude_each_other(config):
+    config.eval.update(weights="small", watch=True)
+    with pytest.raises(UserError, match=r"config\.eval\.weights='small': expected none"):
+        evaluate.run(config)
 
 
 def test_an_unknown_split_is_named(config, data_dir):
