@@ -95,7 +95,7 @@ def in_view(sector: Sector, x: Float[Array, "*n"], y: Float[Array, "*n"]) -> Boo
 
 
 def sample_scanner(key: PRNGKeyArray, sector: Sector, window: Window) -> Scanner:
-    """Draws a scanner. How poor the window is (`grade`) sets haze, noise and shadows together.
+    """Draws a scanner. How murky the window is sets haze, noise and shadows together.
 
     Clear windows, and two in five of the fair ones, have little haze, little noise and even gain.
     In two of three poor ones a fog of clutter lies over the near half, mostly heavier on one side.
@@ -103,7 +103,7 @@ def sample_scanner(key: PRNGKeyArray, sector: Sector, window: Window) -> Scanner
     k = Draws(key)
     poor = window == Grade.POOR
     good = (window == Grade.CLEAR) | (k.chance(0.4) & ~poor)
-    grade = jnp.where(good, 0.0, k.uniform(0.0, 1.0) ** 2)
+    murk = jnp.where(good, 0.0, k.uniform(0.0, 1.0) ** 2)
     mess = jnp.where(good, 0.3, 1.0)
     depth = jnp.linspace(0.0, 1.0, DEPTHS)[:, None]
     beam = jnp.linspace(0.0, 1.0, BEAMS)[None]
@@ -116,22 +116,22 @@ def sample_scanner(key: PRNGKeyArray, sector: Sector, window: Window) -> Scanner
     gain = k.smooth_curve(depth, 4, mess * k.uniform(1.0, 5.0))
     gain = gain - k.uniform(-6.0, 16.0) * depth**1.5
     gain = gain + k.smooth_curve(beam, 3, mess * k.uniform(0.5, 5.0))
-    edge = k.uniform(0.0, 22.0, (2,)) * grade
+    edge = k.uniform(0.0, 22.0, (2,)) * murk
     gain = gain - edge[0] * jnp.clip(1.0 - beam / 0.35, 0.0, 1.0)
     gain = gain - edge[1] * jnp.clip(1.0 - (1.0 - beam) / 0.35, 0.0, 1.0)
     shadow_at, shadow_width = k.uniform(0.0, 1.0, (2,)), k.uniform(0.03, 0.12, (2,))
-    shadow = k.uniform(0.0, 22.0, (2,)) * grade
+    shadow = k.uniform(0.0, 22.0, (2,)) * murk
     for i in range(2):
         gain = gain - shadow[i] * jnp.exp(-(((beam - shadow_at[i]) / shadow_width[i]) ** 2))
-    patches = k.smooth_field(DEPTHS, BEAMS, 5, 7.0 * grade)
+    patches = k.smooth_field(DEPTHS, BEAMS, 5, 7.0 * murk)
     gain = gain + jnp.minimum(patches, 3.0)
     gain = gain + k.uniform(-8.0, 5.0)
 
     # Clutter that does not move: near-field haze, broad veil, reverberation bands.
-    haze_db = k.uniform(-46.0, -16.0) + 10.0 * grade - jnp.where(good, 12.0, 0.0)
+    haze_db = k.uniform(-46.0, -16.0) + 10.0 * murk - jnp.where(good, 12.0, 0.0)
     haze = haze_db - depth / k.uniform(0.03, 0.35) * 8.7 * 0.5
     veil_peak = k.uniform(0.0, 0.8)
-    veil_db = k.uniform(-70.0, -36.0) + 14.0 * grade - jnp.where(good, 12.0, 0.0)
+    veil_db = k.uniform(-70.0, -36.0) + 14.0 * murk - jnp.where(good, 12.0, 0.0)
     veil = veil_db - 12.0 * ((depth - veil_peak) / 0.45) ** 2
     veil = veil + k.smooth_field(DEPTHS, BEAMS, 4, 5.0)
     bands = k.uniform(-56.0, -24.0) + 10.0 * jnp.cos(
@@ -148,7 +148,7 @@ def sample_scanner(key: PRNGKeyArray, sector: Sector, window: Window) -> Scanner
     layers = (haze, veil, bands, fog, footprint)
     level = jax.nn.logsumexp(jnp.stack([each / 8.7 for each in jnp.broadcast_arrays(*layers)]), 0)
     texture = jax.random.normal(k.key(), (DEPTHS, BEAMS, 2))
-    noise_db = k.uniform(-64.0, -42.0) + 12.0 * grade * depth + k.uniform(0.0, 12.0) * depth**2
+    noise_db = k.uniform(-64.0, -42.0) + 12.0 * murk * depth + k.uniform(0.0, 12.0) * depth**2
 
     width = k.uniform(0.4, 1.4)
     lateral = jnp.exp(-0.5 * (jnp.arange(5) / width) ** 2)
