@@ -84,7 +84,7 @@ def test_training_lowers_the_loss(alone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "mode"), enumerate(["jit", "pmap"]))
+@pytest.mark.parametrize(("number", "mode"), [(0, "jit"), (1, "pmap")])
 def test_two_processes_give_the_numbers_of_one(alone, together, number, mode):
     first, second = (results[number] for results in together)
     assert (first["devices"], first["processes"]) == (4, 2)

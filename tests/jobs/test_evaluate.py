@@ -213,7 +213,7 @@ def test_without_a_run_the_shipped_student_judges_a_folder(teacher, tmp_path, ca
     assert metrics["models"]["student"] == load_student_of(tmp_path / "run").about["fingerprint"]
     assert metrics["checkpoint_step"] is None
     assert metrics["checkpoint"] == "best, shipped with the project"
-    assert metrics["num_weights"] == 174_721
+    assert metrics["num_weights"] == 714_577
 
 
 def test_named_weights_stand_beside_the_runs_own(config, teacher, tmp_path):

@@ -91,7 +91,14 @@ def test_a_clip_comes_back_outlined(page, frames, tmp_path):
     page.set_input_files("#clip", tmp_path / "my clip.avi")
     loop = page.locator("video")
     loop.wait_for()
-    page.wait_for_function("document.querySelector('video').currentTime > 0")
+    # Not `wait_for_function`: polling evaluates a string, which the page's own policy forbids.
+    loop.evaluate(
+        """v => new Promise((done, fail) => {
+          setTimeout(fail, 30_000, new Error('the video does not play'));
+          if (v.currentTime > 0) done();
+          v.addEventListener('timeupdate', () => v.currentTime > 0 && done());
+        })"""
+    )
     assert loop.evaluate("v => [v.videoWidth, v.videoHeight, v.error]") == [336, 336, None]
     # The outline is coloured, all else is grey.
     coloured = loop.evaluate(
