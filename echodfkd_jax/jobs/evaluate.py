@@ -145,13 +145,14 @@ def _student(
     """What is evaluated, and its run's configuration; without a run, this one."""
     workdir = pathlib.Path(config.workdir)
     has_run = run_config.path(workdir).exists() or bool(checkpoints.all_steps(workdir))
-    if settings.weights:
-        saved = run_config.load(workdir) if has_run else config
-        return loaded_student.of_weights(settings.weights), saved
-    if not has_run and settings.clips_dir:
+    saved = run_config.load(workdir) if has_run else config
+    weights = settings.weights
+    if not weights and not has_run and settings.clips_dir:
         print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
-        return loaded_student.of_weights("best"), config
-    return loaded_student.of_run(workdir, which), run_config.load(workdir)
+        weights = "best"
+    if weights:
+        return loaded_student.of_weights(weights), saved
+    return loaded_student.of_run(workdir, which), saved
 
 
 class _Scored:
