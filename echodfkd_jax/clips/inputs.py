@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from echodfkd_jax.clips import dicom, video
+from echodfkd_jax.clips import dicom, display, timing, video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames, SoftMask
 
@@ -34,19 +34,25 @@ _MIN_PIXEL_MM, _MAX_PIXEL_MM = 1e-3, 1e2
 
 
 class SourceClip(NamedTuple):
-    """A clip as it was found.
+    """A clip as it is to be shown.
 
     Attributes:
-        frames: uint8 (t, h, w), grey.
+        frames: uint8 (t, h, w), grey, upright, with square pixels.
         fps: frames per second; nan when unknown.
         spacing_mm: height and width of a pixel; nan when unknown.
         notes: sentences about what was done with the file.
+        times_s: of every frame, from the first; None when they are evenly spaced, or unknown.
+        turn: what was done to make the stored pixels upright.
+        pixel_aspect: width over height of the pixels that were found and made square.
     """
 
     frames: Frames
     fps: float
     spacing_mm: tuple[float, float]
     notes: tuple[str, ...]
+    times_s: timing.Times | None = None
+    turn: display.Turn = display.Turn()
+    pixel_aspect: float = 1.0
 
 
 class Box(NamedTuple):
@@ -112,13 +118,13 @@ def read_clip(path: pathlib.Path) -> SourceClip:
     Raises:
         UserError: it cannot be read, or is no clip.
     """
-    clip = _read(path)
+    clip = _with_square_pixels(path, _believe(_read(path)))
     height, width = clip.frames.shape[1:]
     if max(height, width) > _MAX_RATIO * min(height, width):
         raise UserError(
             f"{path}: frames are {width}x{height}; expected sides of at most 1 to {_MAX_RATIO:g}"
         )
-    return _believe(clip)
+    return clip
 
 
 def _read(path: pathlib.Path) -> SourceClip:
@@ -135,22 +141,45 @@ def _read(path: pathlib.Path) -> SourceClip:
     if decoded.declared_frames > len(decoded.frames):
         have, said = len(decoded.frames), decoded.declared_frames
         notes = (f"{have} of {said} frames could be decoded (file truncated?)",)
-    return SourceClip(decoded.frames, decoded.fps, unknown, notes)
+    return SourceClip(
+        decoded.frames,
+        decoded.fps,
+        unknown,
+        notes,
+        decoded.times_s,
+        decoded.turn,
+        decoded.pixel_aspect,
+    )
 
 
 def _believe(clip: SourceClip) -> SourceClip:
     """The clip without a frame rate or a pixel spacing that cannot be true."""
-    fps, spacing, notes = clip.fps, clip.spacing_mm, list(clip.notes)
+    fps, times, spacing, notes = clip.fps, clip.times_s, clip.spacing_mm, list(clip.notes)
     if not math.isnan(fps) and not 0 < fps <= _MAX_FPS:
         notes.append(f"{fps:g} frames per second cannot be; the frame rate is taken as unknown")
-        fps = math.nan
+        fps, times = math.nan, None
+    if times is not None:
+        notes.append("frames are not evenly spaced in time; each one's own time is used")
     least, most = sorted(spacing)
     possible = least >= _MIN_PIXEL_MM and most <= min(_MAX_PIXEL_MM, _MAX_RATIO * least)
     if not any(map(math.isnan, spacing)) and not possible:
         sides = " x ".join(f"{side:g}" for side in spacing)
         notes.append(f"pixels of {sides} mm cannot be; their size is taken as unknown")
         spacing = (math.nan, math.nan)
-    return SourceClip(clip.frames, fps, spacing, tuple(notes))
+    return clip._replace(fps=fps, times_s=times, spacing_mm=spacing, notes=tuple(notes))
+
+
+def _with_square_pixels(path: pathlib.Path, clip: SourceClip) -> SourceClip:
+    """The clip with pixels as wide as high: a measured spacing says it before a ratio does."""
+    vertical, horizontal = clip.spacing_mm
+    measured = horizontal / vertical
+    aspect = clip.pixel_aspect if math.isnan(measured) else measured
+    notes = clip.notes + display.describe(clip.turn, aspect)
+    shape = display.square_shape(*clip.frames.shape[1:], aspect)
+    video.check_size(path, len(clip.frames), *shape)
+    frames = display.square_pixels(clip.frames, aspect)
+    spacing = clip.spacing_mm if display.is_square(aspect) else (min(clip.spacing_mm),) * 2
+    return clip._replace(frames=frames, spacing_mm=spacing, notes=notes, pixel_aspect=aspect)
 
 
 def fit(clip: SourceClip, crop: str = "square") -> Fitted:
