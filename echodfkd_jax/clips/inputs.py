@@ -132,7 +132,15 @@ def _read(path: pathlib.Path) -> SourceClip:
     if path.is_dir():
         return SourceClip(_read_pngs(path), math.nan, unknown, ())
     if path.suffix.lower() not in video.SUFFIXES and dicom.is_dicom(path):
-        return SourceClip(*dicom.read_dicom(path))
+        found = dicom.read_dicom(path)
+        return SourceClip(
+            found.frames,
+            found.fps,
+            found.spacing_mm,
+            found.notes,
+            times_s=found.times_s,
+            pixel_aspect=found.pixel_aspect,
+        )
     if path.suffix.lower() not in video.SUFFIXES:
         kinds = ", ".join((*video.SUFFIXES, *dicom.SUFFIXES))
         raise UserError(f"{path}: files of kind {path.suffix!r} are not read; use {kinds}")

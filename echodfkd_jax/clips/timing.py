@@ -52,6 +52,8 @@ def from_times(times_s: Sequence[float | None], header_fps: float = math.nan) ->
     return Timing(header_fps if agrees else fps)
 
 
-def from_steps(steps_s: Sequence[float]) -> Timing:
-    """The same from the time between each two neighbours."""
-    return from_times([0.0, *np.cumsum(np.asarray(steps_s, np.float64)).tolist()])
+def from_steps(steps_ms: Sequence[float]) -> Timing:
+    """The same from the milliseconds between each two neighbours."""
+    times_s = [0.0, *(np.cumsum(np.asarray(steps_ms, np.float64)) / 1000).tolist()]
+    total_ms = math.fsum(steps_ms)
+    return from_times(times_s, 1000 * len(steps_ms) / total_ms if total_ms > 0 else math.nan)
