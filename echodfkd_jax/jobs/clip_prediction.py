@@ -63,7 +63,7 @@ def predict_file(
         UserError: the clip cannot be read, or is of one grey throughout.
     """
     clip = clip_inputs.read_clip(path)
-    fps = settings.fps or clip.fps
+    fps, times_s = (settings.fps, None) if settings.fps else (clip.fps, clip.times_s)
     fitted = clip_inputs.fit(clip, settings.crop)
     grey = int(fitted.frames.min())
     if grey == fitted.frames.max():
@@ -76,13 +76,19 @@ def predict_file(
         "student": student.about,
         "num_frames": len(clip.frames),
         "fps": fps if math.isfinite(fps) else None,
+        "times_s": None if times_s is None else times_s.tolist(),
+        "shown": {
+            "mirrored": clip.turn.mirrored,
+            "turned_degrees": clip.turn.degrees,
+            "pixel_aspect": clip.pixel_aspect,
+        },
         "source_height_px": clip.frames.shape[1],
         "source_width_px": clip.frames.shape[2],
         "crop": settings.crop,
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
         "notes": list(clip.notes),
-        **predictions.numbers(report_clip(square, fps, side_mm), mask, fps),
+        **predictions.numbers(report_clip(square, fps, side_mm, times_s), mask),
     }
-    predictions.write_clip(output, name, fitted.frames, mask, content, fps)
+    predictions.write_clip(output, name, fitted.frames, mask, content, fps, times_s)
     return content
