@@ -4,19 +4,15 @@ How a frame becomes the student's 112 x 112 pixels is said by `CROPS`; `Fitted` 
 the source it was and how large its pixels are, and `restore_masks` goes the other way.
 """
 
-import glob
 import math
 import pathlib
-import re
-import struct
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from echodfkd_jax.clips import dicom, display, timing, video
+from echodfkd_jax.clips import dicom, display, pictures, timing, video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames, SoftMask
 
@@ -24,9 +20,6 @@ SIDE_PX = 112
 # "square": the largest square around the middle, so that proportions are kept and what lies left
 # and right of it (or above and below) is not seen. "full": the whole frame, squeezed to a square.
 CROPS = ("square", "full")
-# What `*.seg.npz` holds are masks, not clips.
-_MASKS = ".seg.npz"
-_MAX_NAME = 100
 # What no recording of a heart goes beyond; masks are stretched by these ratios.
 _MAX_RATIO = 4.0
 _MAX_FPS = 1000.0
@@ -78,42 +71,11 @@ class Fitted(NamedTuple):
     spacing_mm: tuple[float, float]
 
 
-def find_inputs(pattern: str) -> list[pathlib.Path]:
-    """The clips that a path names, sorted.
+def read_clip(path: pathlib.Path) -> SourceClip:
+    """Reads a video, an NPZ, a DICOM file or PNG files in the order of their numbers.
 
     Args:
-        pattern: a file, a folder, or a glob (`**` for folders in folders). A folder that has PNG
-            files is one clip; any other is searched with the folders in it for files of a known
-            kind and for folders of PNG files. Hidden files and `*.seg.npz` are passed over.
-
-    Raises:
-        UserError: nothing is named or found.
-    """
-    if not pattern:
-        raise UserError(
-            "config.predict.inputs is empty; name a clip, a folder or a glob, for example "
-            "--config.predict.inputs=clips/"
-        )
-    path = pathlib.Path(pattern).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = _in_folder(path)
-    else:
-        matches = [pathlib.Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
-        found = [match for match in matches if match.is_file() and not _is_mask(match)]
-        found += [match for match in matches if match.is_dir() and _pngs(match)]
-    if not found:
-        kinds = ", ".join((*video.SUFFIXES, *dicom.SUFFIXES))
-        raise UserError(
-            f"config.predict.inputs={pattern}: no clip there; expected a file, a folder or a glob "
-            f"of {kinds} or a folder of PNG files"
-        )
-    return sorted(set(found))
-
-
-def read_clip(path: pathlib.Path) -> SourceClip:
-    """Reads a video, an NPZ, a DICOM file or a folder of PNG files in the order of their numbers.
+        path: the file; a folder of PNG files, or one of them.
 
     Raises:
         UserError: it cannot be read, or is no clip.
@@ -129,8 +91,8 @@ def read_clip(path: pathlib.Path) -> SourceClip:
 
 def _read(path: pathlib.Path) -> SourceClip:
     unknown = (math.nan, math.nan)
-    if path.is_dir():
-        return SourceClip(_read_pngs(path), math.nan, unknown, ())
+    if path.is_dir() or path.suffix.lower() == ".png":
+        return SourceClip(pictures.read_pictures(path), math.nan, unknown, ())
     if path.suffix.lower() not in video.SUFFIXES and dicom.is_dicom(path):
         found = dicom.read_dicom(path)
         return SourceClip(
@@ -254,87 +216,6 @@ def restore_masks(
     rows = slice(box.top, box.top + box.height)
     restored[:, rows, box.left : box.left + box.width] = _resize(mask, box.height, box.width)
     return restored
-
-
-def safe_names(paths: Iterable[pathlib.Path]) -> list[str]:
-    """A file name for the results of each clip: plain letters, one component, no two the same."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
-        stem = path.name if path.is_dir() else path.stem
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-")[:_MAX_NAME] or "clip"
-        name, number = plain, 1
-        while name.lower() in taken:  # Some file systems take A and a for the same.
-            number += 1
-            name = f"{plain}_{number}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
-
-
-def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
-    if _pngs(folder):
-        return [folder]
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir() and not path.is_symlink():  # A link may lead back up.
-            found += _in_folder(path)
-        elif path.is_file() and not _is_mask(path):
-            suffix = path.suffix.lower()
-            if suffix in video.SUFFIXES or suffix in dicom.SUFFIXES:
-                found.append(path)
-            # Scanners write DICOM without any suffix, or with numbers after a point.
-            elif suffix in ("", ".ima") or suffix[1:].isdigit():
-                found += [path] if dicom.is_dicom(path) else []
-    return found
-
-
-def _is_mask(path: pathlib.Path) -> bool:
-    return path.name.lower().endswith(_MASKS)
-
-
-def _pngs(folder: pathlib.Path) -> list[pathlib.Path]:
-    """PNG files by number: 2.png comes before 10.png."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() == ".png" and p.name[0] != "."]
-    return sorted(found, key=lambda path: [*_pieces(path.name)])
-
-
-def _pieces(name: str) -> list[tuple[int, str]]:
-    return [(int(piece) if piece.isdecimal() else -1, piece) for piece in re.split(r"(\d+)", name)]
-
-
-def _read_pngs(folder: pathlib.Path) -> Frames:
-    frames = video.stack(_pictures(folder))
-    if not len(frames):
-        raise UserError(f"{folder}: has no PNG files")
-    return frames
-
-
-def _pictures(folder: pathlib.Path) -> Iterator[UInt8[np.ndarray, "h w"]]:
-    shape = None
-    for count, path in enumerate(_pngs(folder), 1):
-        # Before OpenCV takes memory for what the header claims.
-        try:
-            with path.open("rb") as file:
-                header = file.read(24)
-        except OSError as error:
-            raise UserError(f"{path}: not readable as PNG ({error.strerror})") from error
-        if header[:8] != b"\x89PNG\r\n\x1a\n" or len(header) < 24:
-            raise UserError(f"{path}: not readable as PNG")
-        width, height = struct.unpack(">II", header[16:])
-        video.check_size(path, count, height, width)
-        if shape not in (None, (height, width)):
-            raise UserError(f"{path}: is of another size than the pictures before it")
-        shape = (height, width)
-        try:
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        except cv2.error as error:
-            raise UserError(f"{path}: not readable as PNG ({error.err})") from error
-        if picture is None:
-            raise UserError(f"{path}: not readable as PNG")
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
 
 
 def _resize(mask: SoftMask, height: int, width: int) -> UInt8[np.ndarray, "t {height} {width}"]:

@@ -14,7 +14,7 @@ from typing import Any
 import ml_collections
 import tqdm
 
-from echodfkd_jax.clips import inputs as clip_inputs
+from echodfkd_jax.clips import finding
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.jobs.clip_prediction import PredictSettings, predict_file
 from echodfkd_jax.jobs.loaded_student import LoadedStudent, load_student_of
@@ -38,7 +38,10 @@ def run(config: ml_collections.ConfigDict) -> None:
         run_stream(student.model, student.variables, settings.output and output)
         return
     # The results of an earlier prediction are no clips.
-    paths = [path for path in clip_inputs.find_inputs(settings.inputs) if not _within(path, output)]
+    found = finding.find_clips(settings.inputs, "config.predict.inputs")
+    for line in found.summary():
+        print(line)
+    paths = [path for path in found.paths if not _within(path, output)]
     if not paths:
         raise UserError(
             f"config.predict.inputs={settings.inputs}: all of it lies in the folder of the "
@@ -70,7 +73,7 @@ def _predict_all(
     """Predicts clip after clip; one that cannot be read is named and does not stop the others."""
     rows: list[dict[str, Any]] = []
     with tqdm.tqdm(total=len(paths), desc="predicting", unit="clip") as bar:
-        for path, name in zip(paths, clip_inputs.safe_names(paths)):
+        for path, name in zip(paths, finding.safe_names(paths)):
             row: dict[str, Any] = {"name": name, "source": str(path)}
             try:
                 content = predict_file(path, name, student, settings, output)
