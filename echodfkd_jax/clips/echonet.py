@@ -1,4 +1,4 @@
-"""Folders of clips in the layout of EchoNet-Dynamic and EchoNet-Synthetic, or without any table.
+"""Folders of clips in the layout of the EchoNet data sets, or without any table.
 
     FileList.csv         one row per clip; without it every video of the folder is a clip
     VolumeTracings.csv   human tracings (optional)
@@ -27,6 +27,7 @@ from echodfkd_jax.types import Clip
 # What the project calls a split -> what FileList.csv calls it.
 SPLIT_NAMES = {"train": "TRAIN", "validation": "VAL", "test": "TEST"}
 MASK_FOLDER = "TeacherMasks"
+APICAL_FOLDER = "A4C"
 
 _UNLISTED = tables.ListedClip("", "", math.nan, math.nan, math.nan, math.nan)
 
@@ -118,6 +119,8 @@ def open_folder(
             checks, "checking clips", len(present), unit="clip", disable=not show_progress
         )
         for row, (entry, notes) in bar:
+            if row.ef_was_fraction:
+                report.note("ef_fraction", row.name)
             for note in notes:
                 report.note(note.rule, row.name, note.reason)
             if entry is not None:
@@ -127,7 +130,7 @@ def open_folder(
 
 
 def find_folder(path: pathlib.Path) -> pathlib.Path:
-    """The folder with FileList.csv: `path`, or the only one up to two levels below it.
+    """The folder with FileList.csv: `path`, or the only one up to two levels below it, or `A4C`.
 
     Returns:
         `path` itself when there is no FileList.csv at all.
@@ -141,6 +144,10 @@ def find_folder(path: pathlib.Path) -> pathlib.Path:
         return path
     deeper = itertools.chain(path.glob("*/FileList.csv"), path.glob("*/*/FileList.csv"))
     below = sorted(file.parent for file in deeper)
+    # EchoNet-Pediatric has the view that is meant here in a folder beside another view's.
+    apical = [folder for folder in below if folder.name.upper() == APICAL_FOLDER]
+    if len(apical) == 1:
+        return apical[0]
     if len(below) > 1:
         names = ", ".join(str(folder) for folder in below)
         raise UserError(f"{path}: holds {len(below)} folders with FileList.csv; name one: {names}")

@@ -18,11 +18,12 @@ USED_RULES = {
     "resized": "not of the project's frame size: resized, its tracings too",
     "fewer_frames": "a few frames less than its header says can be decoded: used as far as it goes",
     "several_annotators": "more than one tracing of a frame: the first is used",
-    "incomplete_tracing": "a tracing of fewer than 21 rows: that tracing is not used",
+    "incomplete_tracing": "too few rows (21 chords, or 3 points): that tracing is not used",
     "tracing_outside_clip": "a traced frame that the video does not have: that tracing is not used",
     "empty_tracing": "a tracing that encloses no pixel: that tracing is not used",
     "one_traced_frame": "one traced frame only: a reference mask, but no ED and ES frames",
     "es_before_ed_in_table": "VolumeTracings.csv names the smaller polygon first: ED is the larger",
+    "ef_fraction": "EF of FileList.csv is a fraction of 1: taken times 100",
     "mask_mismatch": "a teacher mask that is unreadable or of another length: used without it",
 }
 # What concerns tables rather than clips of the folder.
