@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 
 import tqdm
 
-from echodfkd_jax.clips import entries, tables, video
+from echodfkd_jax.clips import entries, finding, tables, video
 from echodfkd_jax.clips.layout_report import LayoutReport
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Clip
@@ -28,6 +28,7 @@ from echodfkd_jax.types import Clip
 SPLIT_NAMES = {"train": "TRAIN", "validation": "VAL", "test": "TEST"}
 MASK_FOLDER = "TeacherMasks"
 APICAL_FOLDER = "A4C"
+TABLES = ("FileList.csv", "VolumeTracings.csv", "size.csv")
 
 _UNLISTED = tables.ListedClip("", "", math.nan, math.nan, math.nan, math.nan)
 
@@ -90,7 +91,7 @@ def open_folder(
     """
     folder = find_folder(pathlib.Path(path))
     report = LayoutReport(folder=str(folder))
-    videos = find_videos(folder)
+    videos = find_videos(folder, report.passed_over)
     rows = _listed(folder, videos, split, report)
     tracings_table = folder / "VolumeTracings.csv"
     tracings = tables.read_volume_tracings(tracings_table) if tracings_table.is_file() else {}
@@ -154,23 +155,35 @@ def find_folder(path: pathlib.Path) -> pathlib.Path:
     return below[0] if below else path
 
 
-def find_videos(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+def find_videos(
+    folder: pathlib.Path, passed_over: dict[str, list[pathlib.Path]] | None = None
+) -> dict[str, pathlib.Path]:
     """Name -> path of every video in `folder/Videos`, or in `folder` and below it.
+
+    Args:
+        folder: of the clips.
+        passed_over: what else lies there is added here, by kind; tables and masks are known.
 
     Raises:
         UserError: two videos have the same name.
     """
     root = folder / "Videos" if (folder / "Videos").is_dir() else folder
+    others = {} if passed_over is None else passed_over
     videos: dict[str, pathlib.Path] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in video.SUFFIXES or path.name.endswith(".seg.npz"):
-            continue
-        # `._name.avi` is what macOS leaves beside a file when it packs an archive.
-        if path.name.startswith(".") or path.parent.name == MASK_FOLDER:
-            continue
-        if path.stem in videos:
-            raise UserError(f"{path}: {videos[path.stem]} has the same name; rename one of them")
-        videos[path.stem] = path
+    for inside, files in finding.files_below(root, passed_over=others):
+        for path in files:
+            if inside.name == MASK_FOLDER or path.name in TABLES:
+                continue
+            kind = finding.kind_of(path)
+            if kind is not None or path.suffix.lower() not in video.SUFFIXES:
+                kind = kind or path.suffix.lower() or finding.BARE
+                others.setdefault(kind, []).append(path)
+            elif path.stem in videos:
+                raise UserError(
+                    f"{path}: {videos[path.stem]} has the same name; rename one of them"
+                )
+            else:
+                videos[path.stem] = path
     return videos
 
 

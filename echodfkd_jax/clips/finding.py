@@ -8,7 +8,7 @@ import glob
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from echodfkd_jax.clips import dicom, pictures, video
@@ -16,6 +16,7 @@ from echodfkd_jax.errors import UserError
 
 MASKS = ".seg.npz"
 OWN_RESULTS = "own results"
+BARE = "files without a suffix"
 _UNREADABLE = "folders that may not be read"
 # Beside the JSON of a predicted clip.
 _RESULT_SUFFIXES = (MASKS, ".json", ".mp4", ".png")
@@ -40,13 +41,18 @@ class Found(NamedTuple):
 
     def summary(self) -> list[str]:
         """A line for each kind that was passed over."""
-        lines = []
-        for kind, paths in sorted(self.passed_over.items()):
-            names = ", ".join(path.name for path in paths[:_NAMED])
-            more = ", ..." if len(paths) > _NAMED else ""
-            what = f"{kind} file" + "s" * (len(paths) > 1) if kind.startswith(".") else kind
-            lines.append(f"passed over: {len(paths)} {what} ({names}{more})")
-        return lines
+        return summary(self.passed_over)
+
+
+def summary(passed_over: Mapping[str, Sequence[pathlib.Path]]) -> list[str]:
+    """A line for each kind of files that are no clips."""
+    lines = []
+    for kind, paths in sorted(passed_over.items()):
+        names = ", ".join(path.name for path in paths[:_NAMED])
+        more = ", ..." if len(paths) > _NAMED else ""
+        what = f"{kind} file" + "s" * (len(paths) > 1) if kind.startswith(".") else kind
+        lines.append(f"passed over: {len(paths)} {what} ({names}{more})")
+    return lines
 
 
 def find_clips(pattern: str, field: str) -> Found:
@@ -116,6 +122,13 @@ def is_own_result(path: pathlib.Path) -> bool:
     return False
 
 
+def kind_of(path: pathlib.Path) -> str | None:
+    """The kind of a file that is never a clip, whatever its suffix; None where it may be one."""
+    if is_own_result(path):
+        return OWN_RESULTS
+    return MASKS if path.name.lower().endswith(MASKS) else None
+
+
 def safe_names(paths: Iterable[pathlib.Path]) -> list[str]:
     """A file name for the results of each clip: plain letters, one component, no two the same."""
     names: list[str] = []
@@ -175,16 +188,13 @@ def _search(folder: pathlib.Path, found: Found, seen: set[tuple[int, int]]) -> N
 
 def _sort_in(path: pathlib.Path, found: Found) -> None:
     """Puts a file, no picture, among the clips or among what is passed over."""
-    suffix = path.suffix.lower()
-    if is_own_result(path):
-        found.passed_over.setdefault(OWN_RESULTS, []).append(path)
-    elif path.name.lower().endswith(MASKS):
-        found.passed_over.setdefault(MASKS, []).append(path)
+    suffix, kind = path.suffix.lower(), kind_of(path)
+    if kind is not None:
+        found.passed_over.setdefault(kind, []).append(path)
     elif suffix in video.SUFFIXES or suffix in dicom.SUFFIXES or _is_bare_dicom(path):
         found.paths.append(path)
     else:
-        kind = suffix if suffix else "files without a suffix"
-        found.passed_over.setdefault(kind, []).append(path)
+        found.passed_over.setdefault(suffix or BARE, []).append(path)
 
 
 def _is_bare_dicom(path: pathlib.Path) -> bool:

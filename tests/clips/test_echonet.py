@@ -242,3 +242,24 @@ def test_real_clips():
         "0X1E12EEE43FD913E5": (145, 112, 112),
     }
     assert all(clip.teacher_mask.shape == clip.frames.shape for clip in clips)
+
+
+def test_everything_that_lies_there_is_told(tmp_path):
+    frames = echonet_folder.beat(20)[0]
+    linked, folder = tmp_path / "elsewhere", tmp_path / "clips"
+    linked.mkdir()
+    folder.mkdir()
+    video.write_avi(folder / "a.avi", frames, 50.0)
+    video.write_avi(linked / "b.avi", frames, 50.0)
+    (folder / "more").symlink_to(linked)
+    (linked / "back").symlink_to(folder)
+    (folder / "c.avi").write_bytes(b"no video at all" * 20)
+    (folder / "d.avi").symlink_to(folder / "gone.avi")
+    (folder / "notes.txt").write_text("")
+    report = echonet.open_folder(folder).report
+    assert (report.num_listed, report.num_used, report.num_left_out) == (4, 2, 2)
+    assert [clip["name"] for clip in report.left_out()] == ["c", "d"]
+    lines = report.lines()
+    assert any("left out: c: " in line and "not readable as a video" in line for line in lines)
+    assert any("left out: d: " in line and "no such file" in line for line in lines)
+    assert lines[-1] == "passed over: 1 .txt file (notes.txt)"
