@@ -120,12 +120,11 @@ def _which_way_round(
     if asked == "yes":
         return True, "", ("left and right were exchanged, as config.predict.mirrored says",)
     some = frames[mirror.middle_frames(len(frames))]
-    found = mirror.compare(outline(some), outline(mirror.mirror_frames(some)))
+    found = mirror.compare(some, outline(some), outline(mirror.mirror_frames(some)))
     if found.mirrored:
         note = (
-            "left and right were exchanged: the model is surer of its outline that way (band of "
-            f"{found.band_mirrored:.2f} against {found.band:.2f}); config.predict.mirrored=no "
-            "leaves them as they are"
+            "left and right were exchanged: the model is surer of its outline that way, and it "
+            "lies where a left ventricle is shown; config.predict.mirrored=no leaves them"
         )
         return True, "", (note,)
     doubt = (

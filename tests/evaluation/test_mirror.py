@@ -12,27 +12,42 @@ def outline(center, *, softness):
     return np.repeat(np.rint(255 * soft).astype(np.uint8)[None], 4, axis=0)
 
 
+FRAMES = np.full((4, 112, 112), 60, np.uint8)
+
+
 def test_the_surer_way_round_is_taken():
-    found = mirror.compare(outline(45, softness=4), outline(68, softness=1))
+    found = mirror.compare(FRAMES, outline(48, softness=4), outline(75, softness=2))
     assert found.mirrored and not found.doubted
-    assert found.band_mirrored < found.band
-    found = mirror.compare(outline(68, softness=1), outline(45, softness=4))
+    found = mirror.compare(FRAMES, outline(75, softness=2), outline(48, softness=4))
     assert not found.mirrored and not found.doubted
 
 
+def test_the_place_counts_where_both_are_sure():
+    left, right = outline(45, softness=2), outline(68, softness=2)
+    assert mirror.compare(FRAMES, left, outline(56, softness=2)).mirrored
+    assert not mirror.compare(FRAMES, right, outline(56, softness=2)).mirrored
+
+
+def test_the_place_is_that_within_what_is_shown():
+    frames = FRAMES.copy()
+    frames[:, :, 80:] = 0  # The picture's middle is at 40.
+    found = mirror.compare(frames, outline(52, softness=2), outline(60, softness=2))
+    assert not found.mirrored and found.score > 0
+
+
 def test_equally_sure_of_two_outlines_is_a_doubt():
-    found = mirror.compare(outline(68, softness=2), outline(68, softness=2))
+    found = mirror.compare(FRAMES, outline(68, softness=2), outline(68, softness=2))
     assert not found.mirrored and found.doubted
 
 
 def test_the_same_outline_both_ways_is_none():
-    found = mirror.compare(outline(68, softness=3), outline(111 - 68, softness=1))
+    found = mirror.compare(FRAMES, outline(68, softness=3), outline(111 - 68, softness=1))
     assert not found.mirrored and not found.doubted
 
 
 def test_nothing_outlined_is_no_mirror():
     empty = np.zeros((4, 112, 112), np.uint8)
-    assert mirror.compare(empty, empty)[:2] == (False, False)
+    assert mirror.compare(FRAMES, empty, empty)[:2] == (False, False)
 
 
 @pytest.mark.parametrize(("frames", "first", "last"), [(10, 0, 10), (24, 0, 24), (100, 38, 62)])
