@@ -16,8 +16,8 @@ from echodfkd_jax.errors import UserError
 Region = tuple[slice, slice]
 _Convert = Callable[[np.ndarray], UInt8[np.ndarray, "h w"]]
 
-# Packages of the extra `dicom`, by what they read.
-DECODERS = "pylibjpeg, pylibjpeg-libjpeg and pylibjpeg-openjpeg"
+# Packages of the extra `dicom`.
+DECODERS = "pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 # Colour: farther from the colour that its brightness has elsewhere in the picture than this, ...
 _COLOUR_DISTANCE = 40
 # ... in more than this part of the picture; the line of an ECG is less.
@@ -53,7 +53,7 @@ def check_decoder(path: pathlib.Path, dataset: Any) -> None:
     if not available:
         raise UserError(
             f"{path}: its pictures are compressed as {syntax.name}, and no decoder for it is "
-            f'installed; pip install "echodfkd_jax[dicom]" ({DECODERS}), {other}'
+            f"installed; pip install {DECODERS} (the extra dicom), {other}"
         )
 
 
