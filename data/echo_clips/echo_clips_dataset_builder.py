@@ -19,6 +19,7 @@ import tqdm
 
 from echo_clips import labels, sources
 from echo_clips.builder_config import EchoClipsConfig
+from echodfkd_jax import disk
 from echodfkd_jax.clips import recipe as recipes
 from echodfkd_jax.errors import UserError
 
@@ -155,7 +156,7 @@ class Builder(tfds.core.ShardBasedBuilder):
             "layout": layout,
         }
         path = pathlib.Path(self.data_dir) / REPORT_NAME
-        path.write_text(json.dumps(report, indent=2) + "\n")
+        disk.write_text(path, json.dumps(report, indent=2) + "\n")
 
 
 class _Bar:

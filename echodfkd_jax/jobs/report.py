@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 import tqdm
 
+from echodfkd_jax import disk
 from echodfkd_jax.distillation import run_config
 from echodfkd_jax.evaluation import clip_metrics, files, summary, table
 from echodfkd_jax.evaluation.files import ShownClip
@@ -66,7 +67,7 @@ def run(config: ml_collections.ConfigDict) -> None:
             for name, metrics in evaluations.items()
         ],
     )
-    files.write_text(target, html.render(page))
+    disk.write_text(target, html.render(page))
     print(f"report: {target}")
 
 
@@ -75,9 +76,10 @@ class _Saver:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.png"):  # Of clips that are no longer shown.
-            path.unlink()
+        disk.make_folder(folder)
+        with disk.writing(folder):
+            for path in folder.glob("*.png"):  # Of clips that are no longer shown.
+                path.unlink()
 
     def figure(
         self, name: str, alt: str, draw: Callable[..., bytes], *args: Any, **options: Any
@@ -89,7 +91,7 @@ class _Saver:
 
     def file(self, name: str, content: bytes) -> None:
         """Writes one file of the report's folder."""
-        (self._folder / name).write_bytes(content)
+        disk.write_bytes(self._folder / name, content)
 
 
 def _fingerprint(workdir: pathlib.Path) -> str:

@@ -19,6 +19,7 @@ import ml_collections
 import numpy as np
 from clu import parameter_overview
 
+from echodfkd_jax import disk
 from echodfkd_jax.distillation import checkpoints as checkpoint_files
 from echodfkd_jax.distillation import loop, run_config
 from echodfkd_jax.distillation.augmentation import make_augment
@@ -196,7 +197,7 @@ def _begin(config: ml_collections.ConfigDict, state: TrainState) -> None:
     """Writes what says what is trained."""
     run_config.save(config)
     overview = parameter_overview.get_parameter_overview(state.params)
-    (pathlib.Path(config.workdir) / "parameters.txt").write_text(overview + "\n")
+    disk.write_text(pathlib.Path(config.workdir) / "parameters.txt", overview + "\n")
 
 
 def _open_writer(workdir: pathlib.Path, last_step: int) -> Writer:

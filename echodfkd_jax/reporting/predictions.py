@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import pathlib
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from echodfkd_jax import disk
 from echodfkd_jax.evaluation.clip_metrics import MASK_THRESHOLD
 from echodfkd_jax.evaluation.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots
@@ -86,16 +88,17 @@ def write_clip(
         times_s: of every frame, where they are not evenly spaced.
     """
     ed_frames, es_frames = content["ed_frames"], content["es_frames"]
-    np.savez_compressed(directory / f"{name}.seg.npz", mask)
+    with disk.replacing(directory / f"{name}.seg.npz") as file:
+        np.savez_compressed(file, mask)
     marks = dict.fromkeys(ed_frames, _ED_MARK) | dict.fromkeys(es_frames, _ES_MARK)
     pictures = overlays.clip_pictures(frames, {"student": mask}, marks=marks)
-    (directory / f"{name}.mp4").write_bytes(overlays.encode_mp4(pictures, fps))
+    disk.write_bytes(directory / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
     curve = plots.area_curves(
         {"student": _area(mask)}, ed_frames, es_frames, fps=fps, times_s=times_s
     )
-    (directory / f"{name}.png").write_bytes(curve)
+    disk.write_bytes(directory / f"{name}.png", curve)
     text = json.dumps(_without_nan({**content, "notice": DISCLAIMER}), indent=1, allow_nan=False)
-    (directory / f"{name}.json").write_text(text + "\n")
+    disk.write_text(directory / f"{name}.json", text + "\n")
 
 
 def write_table(directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> pathlib.Path:
@@ -105,15 +108,14 @@ def write_table(directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> p
         directory: exists.
         rows: of each clip: name, source and status, and what its JSON has.
     """
-    path = directory / TABLE_FILE
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore")
-        writer.writeheader()
-        for row in rows:
-            texts = {"remarks": " ".join(row.get("remarks", ()))}
-            texts["num_beats"] = len(row["beats"]) if "beats" in row else ""
-            writer.writerow({**row, **texts})
-    return path
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, _COLUMNS, restval="", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        texts = {"remarks": " ".join(row.get("remarks", ()))}
+        texts["num_beats"] = len(row["beats"]) if "beats" in row else ""
+        writer.writerow({**row, **texts})
+    return disk.write_text(directory / TABLE_FILE, table.getvalue())
 
 
 def summary_line(name: str, content: Mapping[str, Any]) -> str:
