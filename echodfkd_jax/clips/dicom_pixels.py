@@ -159,10 +159,12 @@ def _colour_reader(dataset: Any, first: np.ndarray) -> Callable[[np.ndarray], np
 
     photometric = dataset.PhotometricInterpretation
     if photometric == "PALETTE COLOR":
+        # Tables say sixteen bits and often hold eight.
+        deep = pixels.apply_color_lut(first, dataset).max() > 255
 
         def look_up(picture: np.ndarray) -> np.ndarray:
             rgb = pixels.apply_color_lut(picture, dataset)
-            return rgb.astype(np.uint8) if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
+            return (rgb >> 8 if deep else rgb).astype(np.uint8)
 
         return look_up
     bits = int(dataset.BitsStored)

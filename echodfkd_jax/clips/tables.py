@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from echodfkd_jax.clips.video import SUFFIXES
 from echodfkd_jax.errors import UserError
 
 _MAX_NAME = 200
@@ -165,7 +166,8 @@ def read_sizes(path: pathlib.Path) -> dict[str, AreaSignal]:
 def stem(name: str) -> str:
     """A clip's name as the tables mean it: without folder and video extension."""
     name = name.strip().replace("\\", "/").rsplit("/", 1)[-1]
-    return name[:-4] if name.lower().endswith((".avi", ".mp4", ".mov")) else name
+    start, point, suffix = name.rpartition(".")
+    return start if point and f".{suffix.lower()}" in SUFFIXES else name
 
 
 def _splits(table: Sequence["_Row"]) -> list[str]:

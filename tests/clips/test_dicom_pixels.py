@@ -111,9 +111,9 @@ def test_brightness_and_colours_that_are_full(tmp_path):
     assert largest_difference(path) <= 1
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_palette(tmp_path, bits):
-    ramp = np.arange(256, dtype=np.uint16) * (257 if bits == 16 else 1)
+@pytest.mark.parametrize(("bits", "step"), [(8, 1), (16, 257), (16, 1)])
+def test_a_palette(tmp_path, bits, step):
+    ramp = np.arange(256, dtype=np.uint16) * step
     tags = {"PhotometricInterpretation": "PALETTE COLOR"}
     for colour in ("Red", "Green", "Blue"):
         tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
