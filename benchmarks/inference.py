@@ -6,7 +6,7 @@ From uint8 frames to uint8 masks, as `predict` and `evaluate` do it.
 import argparse
 
 from benchmarks import students, timing
-from echodfkd_jax.student.inference import predict_clips
+from echodfkd_jax.networks.inference import predict_clips
 
 FRAMES, SIDE = 176, 112
 WINDOW_FRAMES, WINDOW_SIDE = 25, 56

@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.network_file import check_variables, load_network
-from echodfkd_jax.student.inference import predict_clip
-from echodfkd_jax.teachers.base import weights_fingerprint
+from echodfkd_jax.networks.inference import predict_clip
+from echodfkd_jax.networks.loaded import check_variables, load_network, weights_fingerprint
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.runs.checkpoints import restore_variables
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,9 +64,6 @@ def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher
     Raises:
         UserError: `weights` is not given, missing, damaged or of another network.
     """
-    # Here, because training uses teachers.
-    from echodfkd_jax.distillation.models import build_model
-
     if not weights:
         raise UserError(
             "config.teacher.weights is empty; the student teacher needs the folder of a training "
@@ -73,7 +71,8 @@ def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher
         )
     path = pathlib.Path(weights)
     if not path.is_dir():
-        return from_variables(*load_network(path, build_model))
+        loaded = load_network(path, build_model)
+        return from_variables(loaded.model, loaded.variables)
     variables, fields = _read_run(path, checkpoint)
     model = build_model(**fields)
     return from_variables(model, check_variables(path, model, variables))
@@ -81,8 +80,6 @@ def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher
 
 def from_variables(model: nn.Module, variables: Mapping[str, Any]) -> StudentTeacher:
     """The teacher of a model and its variables in memory."""
-    from echodfkd_jax.distillation.models import describe_model
-
     # The same weights at another stride are another teacher.
     description = np.frombuffer(describe_model(model).encode(), np.uint8)
     fingerprint = weights_fingerprint("student", {**variables, "model": description})
@@ -91,8 +88,6 @@ def from_variables(model: nn.Module, variables: Mapping[str, Any]) -> StudentTea
 
 def _read_run(path: pathlib.Path, checkpoint: str | int) -> tuple[dict[str, Any], dict[str, Any]]:
     """A run's variables and the fields of its model."""
-    from echodfkd_jax.distillation.checkpoints import restore_variables
-
     variables, _ = restore_variables(path, checkpoint)
     config = path / "config.json"
     try:

@@ -10,9 +10,9 @@ import pytest
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.export import export_stablehlo, run_stablehlo
 from echodfkd_jax.interop.onnx_export import export_onnx, main
-from echodfkd_jax.interop.safetensors import save_variables
-from echodfkd_jax.student import ConvLSTMUNet, predict_clip
-from echodfkd_jax.student.shipped import load_student
+from echodfkd_jax.networks import ConvLSTMUNet, predict_clip
+from echodfkd_jax.networks.safetensors import save_variables
+from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.synthesis import make_clip
 
 

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress
-from echodfkd_jax.distillation.models import build_model, describe_model
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.safetensors import save_variables
-from echodfkd_jax.student import predict_clip
+from echodfkd_jax.networks import predict_clip
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.networks.safetensors import save_variables
+from echodfkd_jax.runs.checkpoints import Checkpoints
+from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
 from echodfkd_jax.teachers.student_teacher import from_variables

@@ -6,13 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echodfkd_jax.distillation.models import build_model, describe_model
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.safetensors import load_variables, save_variables
-from echodfkd_jax.student import predict_clips
+from echodfkd_jax.networks import predict_clips
+from echodfkd_jax.networks.layers import standardise
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.networks.safetensors import load_variables, save_variables
+from echodfkd_jax.networks.unet import UNet, over_time
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
-from echodfkd_jax.teachers.unet import UNet, over_time, standardise
 
 FIELDS = {"name": "unet", "channels": [2, 4], "stride": 2}
 
