@@ -17,6 +17,7 @@ import optax
 
 from benchmarks import students, timing
 from echodfkd_jax.networks.inference import predict_clips
+from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.synthesis import make_clip
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.training.state import TrainState
@@ -96,7 +97,7 @@ def _torch_steps(blocks: int, layers: int, frames) -> dict:
 def _inference(blocks: int, layers: int, repetitions: int) -> dict:
     model, variables = students.ours(blocks, layers)
     frames = students.clips(CLIPS, FRAMES, SIDE)
-    functions = {"ours": lambda: predict_clips(model, variables, frames)}
+    functions = {"ours": lambda: predict_clips(LoadedNetwork(model, variables), frames)}
     try:
         import torch
 

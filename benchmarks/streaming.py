@@ -21,9 +21,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     options = parser.parse_args()
     student = load_student()
-    model, variables = student.model, student.variables
     (frames,) = students.clips(1, options.frames, 112)
-    stream = Stream(model, variables, 112, 112)
+    stream = Stream(student, 112, 112)
     stream.push(frames[0])
     seconds = []
     for frame in frames[1:]:

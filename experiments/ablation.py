@@ -25,6 +25,7 @@ from echodfkd_jax.clips import echonet
 from echodfkd_jax.evaluation.correlation import pearson
 from echodfkd_jax.evaluation.segmentation import dice
 from echodfkd_jax.networks.inference import predict_clip
+from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.unet import UNet
 from echodfkd_jax.runs import provenance
 from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip
@@ -191,7 +192,7 @@ def score(model: UNet, variables: Mapping, clips: list[tuple[np.ndarray, np.ndar
     """
     rows = []
     for frames, masks in clips:
-        found = predict_clip(model, variables, frames) > 127
+        found = predict_clip(LoadedNetwork(model, variables), frames) > 127
         own, theirs = (np.sum(each, axis=(1, 2)).astype(np.float64) for each in (found, masks))
         rows.append(
             (

@@ -108,15 +108,14 @@ def _evaluate(
         print(f"already evaluated: {source} on {data.name}; nothing to do")
         return done
     print(f"evaluating {source} on {data.name} ({data.about['directory']})")
-    model, variables = student.model, student.variables
     clips, masks_of = data.open()
 
     def predict(batch: Sequence[Clip]) -> list[SoftMask]:
         if len({clip.frames.shape for clip in batch}) == 1 and len(batch) == settings.batch_size:
             frames = np.stack([clip.frames for clip in batch])
-            return list(predict_clips(model, variables, frames, spread=over_local_devices))
+            return list(predict_clips(student, frames, spread=over_local_devices))
         # Other sizes of batches would each be compiled; one by one is compiled once.
-        return [predict_clips(model, variables, clip.frames[None])[0] for clip in batch]
+        return [predict_clips(student, clip.frames[None])[0] for clip in batch]
 
     scored = _Scored(clips, predict, masks_of, settings.batch_size, judging)
     metrics = {
@@ -124,7 +123,7 @@ def _evaluate(
         "checkpoint_step": student.step,  # null of a student that is no run's
         "checkpoint": str(which) if student.step is not None else source,
         "data": data.about,
-        "num_weights": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
+        "num_weights": sum(leaf.size for leaf in jax.tree.leaves(student.variables["params"])),
         "models": {"student": student.fingerprint} | data.models,
         "judge": judging.judge.name if judging else None,
         "ranked_by": scored.ranked_by,

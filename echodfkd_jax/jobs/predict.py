@@ -36,7 +36,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     )
     if settings.stream:
         student = load()
-        run_stream(student.model, student.variables, settings.output and output)
+        run_stream(student, settings.output and output)
         return
     # The results of an earlier prediction are no clips.
     paths = [path for path in clip_inputs.find_inputs(settings.inputs) if not _within(path, output)]

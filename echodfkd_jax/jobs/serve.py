@@ -67,9 +67,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     listening = _listen(settings)
     # Compiled before the first visitor waits for it.
-    predict_clip(
-        student.model, student.variables, np.zeros((1, inputs.SIDE_PX, inputs.SIDE_PX), np.uint8)
-    )
+    predict_clip(student, np.zeros((1, inputs.SIDE_PX, inputs.SIDE_PX), np.uint8))
     page = Application(
         predict,
         max_upload_mib=settings.max_upload_mib,

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, UInt8
 
+from echodfkd_jax.networks.loaded import LoadedNetwork
+
 # Frames per compiled call: enough that the call itself costs nothing. A recurrent model stops at a
 # clip's last frame; what pads the chunk is not computed.
 CHUNK_FRAMES = 32
@@ -18,25 +20,23 @@ _OVERLAPPING_FRAMES = 64
 
 
 def predict_clip(
-    model: nn.Module, variables: Mapping[str, Any], frames: UInt8[np.ndarray, "t h w"]
+    network: LoadedNetwork, frames: UInt8[np.ndarray, "t h w"]
 ) -> UInt8[np.ndarray, "t h w"]:
     """Predicts one clip.
 
     Args:
-        model: takes video (b, t, h, w, 1) in 0..255 and gives logits; with `begin` and `advance`
-            if it has a memory, and `reach` if it looks at the frames before and after.
-        variables: the model's variables.
+        network: its model has `begin` and `advance` if it has a memory, and `reach` if it looks at
+            the frames before and after.
         frames: grey frames in time order.
 
     Returns:
         round(255 * probability) of the left ventricle; no frames give no frames.
     """
-    return predict_clips(model, variables, frames[None])[0]
+    return predict_clips(network, frames[None])[0]
 
 
 def predict_clips(
-    model: nn.Module,
-    variables: Mapping[str, Any],
+    network: LoadedNetwork,
     frames: UInt8[np.ndarray, "b t h w"],
     *,
     spread: Callable[[np.ndarray], np.ndarray | jax.Array] = np.asarray,
@@ -46,7 +46,7 @@ def predict_clips(
     `spread` may put what has the clips as its first axis on several devices.
     """
     num_frames = frames.shape[1]
-    variables = jax.device_put(variables)
+    model, variables = network.model, jax.device_put(network.variables)
     reach = getattr(model, "reach", 0)
     if reach:
         parts = [

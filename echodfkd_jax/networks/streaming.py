@@ -11,6 +11,7 @@ from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.networks.convlstm import Carry, ConvLSTMUNet
 from echodfkd_jax.networks.inference import begin
+from echodfkd_jax.networks.loaded import LoadedNetwork
 
 
 class FrameMask(NamedTuple):
@@ -54,25 +55,22 @@ def step(
 class Stream:
     """One running clip. Compiled when it is made, so that the first frame is as fast as others."""
 
-    def __init__(
-        self, model: ConvLSTMUNet, variables: Mapping[str, Any], height: int, width: int
-    ) -> None:
+    def __init__(self, network: LoadedNetwork, height: int, width: int) -> None:
         """Starts before the first frame.
 
         Args:
-            model: the student.
-            variables: its weights.
+            network: a student.
             height: of the frames, in pixels.
             width: of the frames, in pixels.
 
         Raises:
             UserError: frames of this size do not fit the model.
         """
-        self._model, self._variables = model, jax.device_put(variables)
+        self._model, self._variables = network.model, jax.device_put(network.variables)
         self._carry: Carry | None = None
         black = np.zeros((height, width), np.uint8)
-        carry = begin(model, self._variables, black[None])
-        jax.block_until_ready(step(model, self._variables, carry, black))
+        carry = begin(self._model, self._variables, black[None])
+        jax.block_until_ready(step(self._model, self._variables, carry, black))
 
     def push(self, frame: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
         """The next frame's soft mask, round(255 * probability)."""

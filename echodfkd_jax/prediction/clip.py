@@ -68,7 +68,7 @@ def predict_file(
     grey = int(fitted.frames.min())
     if grey == fitted.frames.max():
         raise UserError(f"{path}: every pixel of it is {grey}; expected a picture to outline")
-    mask = predict_clip(student.model, student.variables, fitted.frames)
+    mask = predict_clip(student, fitted.frames)
     square, side_mm = clip_inputs.with_square_pixels(mask, fitted)
     content = {
         "name": name,

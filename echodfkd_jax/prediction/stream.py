@@ -8,37 +8,34 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO
 
-import flax.linen as nn
 import numpy as np
 from jaxtyping import UInt8
 
 from echodfkd_jax.clips.inputs import SIDE_PX
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.streaming import Stream
 
 MASKS_FILE = "stream.masks"
 
 
-def run_stream(
-    model: nn.Module, variables: Mapping[str, Any], output: pathlib.Path | str = ""
-) -> None:
+def run_stream(network: LoadedNetwork, output: pathlib.Path | str = "") -> None:
     """Segments frames of standard input until it ends.
 
     Args:
-        model: the student.
-        variables: its weights.
+        network: a student.
         output: a folder for the soft masks, as raw bytes like the frames; empty: none.
 
     Raises:
         UserError: the model has no memory, or the input ends within a frame.
     """
-    if not hasattr(model, "advance"):
-        raise UserError("config.predict.stream needs a recurrent student; this model has no memory")
-    stream = Stream(model, variables, SIDE_PX, SIDE_PX)
+    if not hasattr(network.model, "advance"):
+        raise UserError("config.predict.stream needs a recurrent student; this one has no memory")
+    stream = Stream(network, SIDE_PX, SIDE_PX)
     latencies_ms = []
     masks: BinaryIO | None = None
     if output:

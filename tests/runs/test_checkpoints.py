@@ -191,7 +191,7 @@ def test_what_a_watching_evaluation_has_not_scored_is_kept(tmp_path):
 
 def test_two_evaluations_do_not_watch_one_run(tmp_path):
     code = (
-        "from echodfkd_jax.training import watch; from echodfkd_jax.errors import UserError\n"
+        "from echodfkd_jax.runs import watch; from echodfkd_jax.errors import UserError\n"
         f"try:\n  with watch.watching({str(tmp_path)!r}): print('watches')\n"
         "except UserError as error: print(error)"
     )

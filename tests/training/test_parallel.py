@@ -152,6 +152,7 @@ def _refuse():
 _PREDICT = """
 import jax, numpy as np
 from echodfkd_jax.training.parallel import over_local_devices
+from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks import ConvLSTMUNet
 from echodfkd_jax.networks.inference import predict_clips
 
@@ -160,7 +161,7 @@ variables = model.init(jax.random.key(0), np.zeros((1, 1, 8, 8, 1), np.float32))
 clips = np.random.default_rng(0).integers(0, 255, (4, 3, 8, 8)).astype(np.uint8)
 assert len(over_local_devices(clips).sharding.device_set) == 2
 assert over_local_devices(clips[:3]) is not None
-alone, spread = (predict_clips(model, variables, clips, **kw) for kw in (
+alone, spread = (predict_clips(LoadedNetwork(model, variables), clips, **kw) for kw in (
     {}, {"spread": over_local_devices}))
 assert np.abs(alone.astype(int) - spread).max() <= 1 and alone.std() > 0
 print("same")
