@@ -9,7 +9,7 @@ import pytest
 
 from echodfkd_jax import disk
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.reporting.writers import Writer
+from echodfkd_jax.runs.writers import Writer
 
 
 def test_a_file_is_replaced_whole(tmp_path):

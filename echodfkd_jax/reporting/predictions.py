@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from echodfkd_jax import disk
-from echodfkd_jax.evaluation.clip_metrics import MASK_THRESHOLD
-from echodfkd_jax.evaluation.clip_report import ClipReport
+from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.measurement.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots
 from echodfkd_jax.types import Frames, SoftMask
 

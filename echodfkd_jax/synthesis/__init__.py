@@ -1,6 +1,6 @@
 """Apical four-chamber clips from a random key: anatomy, motion, acquisition, all in JAX."""
 
-from echodfkd_jax.synthesis.clip import (
+from echodfkd_jax.synthesis.phantom.clip import (
     FRAME_SIZE,
     TRAINING_POOR_WINDOWS,
     VERSION,
