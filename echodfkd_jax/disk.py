@@ -133,24 +133,24 @@ def make_folder(path: str | os.PathLike[str]) -> pathlib.Path:
 def locked(path: str | os.PathLike[str], refusal_text: str) -> Iterator[None]:
     """Holds a lock that the next process with the same file does not get.
 
-    It ends with the process, however that ends. On a file system without locks nothing is held.
+    It ends with the process, however that ends. Where the file cannot be made, or on a file system
+    without locks, nothing is held; what is written next says why.
 
     Args:
         path: the lock's file; made, and left there.
         refusal_text: what is said where another process holds it.
 
     Raises:
-        UserError: another process holds it, or the file cannot be written.
+        UserError: another process holds it.
     """
     path = pathlib.Path(path)
     with contextlib.ExitStack() as stack:
-        with writing(path):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(path.open("a"))
-        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(refusal_text) from error
-        except OSError:  # A file system without locks.
+        except OSError:
             pass
         yield

@@ -22,7 +22,7 @@ from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.writers import read_lines
 
 # Changes whenever the same input gives another page.
-VERSION = 2
+VERSION = 3
 # Bars over the frames of end-diastole and end-systole.
 ED_MARK = (255, 255, 255)
 ES_MARK = (150, 150, 150)
@@ -173,8 +173,10 @@ def _evaluation(
 
 def _data_facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     data, step, checkpoint = (metrics[key] for key in ("data", "checkpoint_step", "checkpoint"))
+    count = len(metrics.get("left_out", []))
+    left_out = f", {count} left out" if count else ""
     facts = [
-        ("clips", f"{metrics['num_clips']} ({data['split']}) of {data['directory']}"),
+        ("clips", f"{metrics['num_clips']} ({data['split']}) of {data['directory']}{left_out}"),
         ("checkpoint", checkpoint if step is None else f"step {step} ({checkpoint})"),
     ]
     facts += [(model, str(origin)) for model, origin in metrics["models"].items()]
@@ -194,6 +196,10 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
                 f"For {sources[model]} clips nobody named end-diastole and end-systole: they are "
                 f"the frames of largest and least area of the {model}'s mask, for all models."
             )
+    for clip in metrics.get("left_out", []):
+        notes.append(f"Left out: {clip['name']}: {clip['reason']}.")
+    for kind, paths in metrics.get("passed_over", {}).items():
+        notes.append(f"Passed over: {len(paths)} of kind {kind}.")
     empty = {key: total for key, total in metrics["total"].items() if total}
     for key, total in empty.items():
         pair = key.removeprefix("empty_frames/").replace("_vs_", " and ")

@@ -13,6 +13,21 @@ def _require(ok: bool, field: str, value: object, expected: str) -> None:
         raise UserError(f"{field}={value!r}: expected {expected}")
 
 
+# Larger seeds are not taken by every generator of random numbers.
+MAX_SEED = 2**31 - 2
+
+
+def check_seed(seed: int) -> int:
+    """Returns `config.seed`.
+
+    Raises:
+        UserError: it is no seed.
+    """
+    ok = isinstance(seed, int) and 0 <= seed <= MAX_SEED
+    _require(ok, "config.seed", seed, f"0 to {MAX_SEED}")
+    return seed
+
+
 @dataclasses.dataclass(frozen=True)
 class InputSettings:
     """Section `config.input`.
@@ -32,6 +47,19 @@ class InputSettings:
     num_threads: int
     cache_gib: float
     subsample: int = 1
+
+    def check_windows(self, num_frames: int) -> None:
+        """Refuses windows that are longer than the clips.
+
+        Args:
+            num_frames: of the clips that are made.
+
+        Raises:
+            UserError: they are longer.
+        """
+        fits = self.source != "dataset" or self.window_frames <= num_frames
+        expected = f"at most config.dataset.num_frames, {num_frames}"
+        _require(fits, "config.input.window_frames", self.window_frames, expected)
 
     def __post_init__(self) -> None:
         sources = ("dataset", "generator")
