@@ -96,17 +96,16 @@ def find_beats(
         return Beats()
     if times_s is None:
         found, begun = _contractions(area, fps)
-        return _described(area, found, fps, _frame_times(len(area), fps), begun)
+        return _described(area, area, found, fps, _frame_times(len(area), fps), begun)
     # Found on an even grid, and put back on the frames that were taken.
     even, step_s = _on_even_grid(area, times_s)
     found, begun = _contractions(even, 1 / step_s)
     frames = [(_nearest(times_s, ed * step_s), _nearest(times_s, es * step_s)) for ed, es in found]
     found = [Beat(_extreme_near(area, ed, 1), _extreme_near(-area, es, 1)) for ed, es in frames]
     found = [beat for beat in found if beat.ed_frame < beat.es_frame]
-    described = _described(even, found, 1 / step_s, times_s, begun)
+    described = _described(area, even, found, 1 / step_s, times_s, begun)
     length_frames = described.length_frames * step_s * (len(area) - 1) / float(times_s[-1])
-    whole = _shows_whole_beat(area, found)
-    return described._replace(length_frames=length_frames, whole_beat=whole)
+    return described._replace(length_frames=length_frames)
 
 
 def _contractions(area: Float64[np.ndarray, "t"], fps: float) -> tuple[list[Beat], bool]:
@@ -142,6 +141,7 @@ def _begins_below(area: Float64[np.ndarray, "t"], beats: list[Beat], depth: floa
 
 
 def _described(
+    curve: Float64[np.ndarray, "t"],
     area: Float64[np.ndarray, "even"],
     found: list[Beat],
     fps: float,
@@ -151,7 +151,8 @@ def _described(
     """What is said about contractions.
 
     Args:
-        area: evenly spaced.
+        curve: area per frame.
+        area: the same evenly spaced.
         found: in frames.
         fps: of `area`.
         times: of the frames; their indices where no rate is known.
@@ -161,20 +162,19 @@ def _described(
         return Beats(begun=begun)
     length, periodicity = beat_length(area, fps)
     known = math.isfinite(fps) and fps > 0
-    # From both ends of the contractions: either is a frame or two off.
-    ends = times[np.array(found)].mean(axis=1)
-    lengths = np.diff(ends)
+    falls = _half_falls(curve, found, times)
+    lengths = np.diff(falls)
     if len(lengths):
         length = float(lengths.mean()) * (fps if known else 1.0)
     irregular = len(lengths) > 1 and float(lengths.std() / lengths.mean()) > IRREGULAR
     if irregular:
-        periodicity = max(periodicity, min(MAX_IRREGULAR_PERIODICITY, _likeness(area, ends, fps)))
+        periodicity = max(periodicity, min(MAX_IRREGULAR_PERIODICITY, _likeness(area, falls, fps)))
     rates = 60 / lengths if known and len(lengths) > 1 else np.zeros(0)
     return Beats(
         beats=tuple(found),
         length_frames=length,
         periodicity=periodicity,
-        whole_beat=_shows_whole_beat(area, found),
+        whole_beat=_shows_whole_beat(curve, found),
         rate_per_min=60 * fps / length if known else math.nan,
         spread_per_min=float(rates.std()) if len(rates) else math.nan,
         irregular=irregular,
@@ -212,6 +212,19 @@ def beat_length(area: Float[np.ndarray, "t"], fps: float = math.nan) -> tuple[fl
     return float(first), float(np.clip(correlation[first], 0.0, 1.0))
 
 
+def _half_falls(
+    curve: Float64[np.ndarray, "t"], found: list[Beat], times: Float64[np.ndarray, "t"]
+) -> Float64[np.ndarray, "n"]:
+    """When each contraction has come half way: where the curve is steep a time is found best."""
+    falls = []
+    for ed, es in found:
+        half = (curve[ed] + curve[es]) / 2
+        before = ed + int(np.flatnonzero(curve[ed:es] > half)[-1])
+        part = (curve[before] - half) / (curve[before] - curve[before + 1])
+        falls.append(times[before] + part * (times[before + 1] - times[before]))
+    return np.array(falls)
+
+
 def _frame_times(num_frames: int, fps: float) -> Float64[np.ndarray, "t"]:
     """Seconds; frames where the rate is unknown."""
     return np.arange(num_frames) / (fps if math.isfinite(fps) and fps > 0 else 1.0)
@@ -231,10 +244,10 @@ def _nearest(times_s: Float64[np.ndarray, "t"], time_s: float) -> int:
     return int(np.argmin(np.abs(times_s - time_s)))
 
 
-def _likeness(area: Float64[np.ndarray, "t"], ends: Float64[np.ndarray, "n"], fps: float) -> float:
+def _likeness(area: Float64[np.ndarray, "t"], falls: Float64[np.ndarray, "n"], fps: float) -> float:
     """Mean correlation of each beat with the next, both stretched to one length; 0..1."""
     known = math.isfinite(fps) and fps > 0
-    frames = ends * (fps if known else 1.0)
+    frames = falls * (fps if known else 1.0)
     beats = [
         np.interp(np.linspace(first, last, 32), np.arange(len(area)), area)
         for first, last in itertools.pairwise(frames)

@@ -16,8 +16,8 @@ from echodfkd_jax.types import Frames, SoftMask
 
 # So many frames of a clip are looked at.
 SAMPLE_FRAMES = 24
-# Masks that overlap so well are the same both ways: it does not matter how the clip is shown.
-_SAME_DICE = 0.85
+# Masks that overlap so well are the same both ways: there is nothing to doubt.
+_SAME_DICE = 0.95
 # A ventricle that lies further right by the picture's width counts as much as a band (see `view`)
 # that is narrower by e to this power.
 _PLACE_WEIGHT = 2.24
@@ -70,7 +70,7 @@ def compare(frames: Frames, mask: SoftMask, mask_mirrored: SoftMask) -> Mirror:
     place = _middle_of_mask(mask, middle) - _middle_of_mask(mask_mirrored, 1 - middle)
     score = sureness + _PLACE_WEIGHT * place
     return Mirror(
-        mirrored=bool(score < -_CLEAR_SCORE and not same),
+        mirrored=bool(score < -_CLEAR_SCORE),
         doubted=bool(abs(score) <= _CLEAR_SCORE and not same),
         score=float(score),
     )

@@ -20,7 +20,7 @@ def test_ejection_fraction_of_every_beat():
     by_disks = 100 * (1 - (14**2 * 23) / (22**2 * 33))
     assert report.ef_area_percent == pytest.approx(by_area, abs=1)
     assert report.ef_disks_percent == pytest.approx(by_disks, abs=1)
-    assert report.beat_length_frames == 18
+    assert report.beat_length_frames == pytest.approx(18)
     assert report.heart_rate_per_min == pytest.approx(60 * 50 / 18)
     assert report.confidence > 0.9
     assert report.remarks == ()

@@ -41,7 +41,7 @@ def test_equally_sure_of_two_outlines_is_a_doubt():
 
 
 def test_the_same_outline_both_ways_is_none():
-    found = mirror.compare(FRAMES, outline(68, softness=3), outline(111 - 68, softness=1))
+    found = mirror.compare(FRAMES, outline(58, softness=2), outline(111 - 58, softness=2))
     assert not found.mirrored and not found.doubted
 
 
