@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import IO
 
-from echodfkd_jax.errors import UserError
+from echodfkd_jax.errors import DiskError, UserError
 
 _PART = ".part"
 # What a disk answers that takes nothing more; libraries in C++ raise the text alone.
@@ -54,7 +54,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         path: of the file or folder that is written; the error's own file is named where it has one.
 
     Raises:
-        UserError: the disk is full, read-only, or otherwise does not take it.
+        DiskError: the disk is full, read-only, or otherwise does not take it.
     """
     try:
         yield
@@ -67,7 +67,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         if not reason:
             raise
         where = file_of(error) or os.fspath(path)
-        raise UserError(refusal(where, reason)) from error
+        raise DiskError(refusal(where, reason)) from error
 
 
 def refusal(where: str, reason: str) -> str:
@@ -83,7 +83,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Opens a file that takes the place of `path` when all of it is on disk; its folder is made.
 
     Raises:
-        UserError: the disk does not take it; what was there is kept.
+        DiskError: the disk does not take it; what was there is kept.
     """
     path = pathlib.Path(path)
     part = path.with_name(path.name + _PART)
@@ -105,7 +105,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> pathlib.Path:
     """Writes a file, whole or not at all, and returns its path.
 
     Raises:
-        UserError: the disk does not take it.
+        DiskError: the disk does not take it.
     """
     with replacing(path) as file:
         file.write(content)
@@ -121,7 +121,7 @@ def make_folder(path: str | os.PathLike[str]) -> pathlib.Path:
     """Makes a folder unless it is there, and returns it.
 
     Raises:
-        UserError: it cannot be made.
+        DiskError: it cannot be made.
     """
     path = pathlib.Path(path)
     with writing(path):

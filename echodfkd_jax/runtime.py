@@ -27,10 +27,11 @@ def start_device() -> None:
 
     try:
         jax.devices()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         asked = os.environ.get("JAX_PLATFORMS", "")
         wanted = f" (JAX_PLATFORMS={asked})" if asked else ""
-        reason = " ".join(str(error).split())
+        # Where nothing is installed for the platform, JAX says nothing.
+        reason = " ".join(str(error).split()) or "nothing is installed for this platform"
         raise UserError(
             f"JAX finds no device to compute on{wanted}: {reason}; {_ON_THE_CPU}"
         ) from error

@@ -14,8 +14,9 @@ from typing import Any
 import ml_collections
 import tqdm
 
+from echodfkd_jax import disk
 from echodfkd_jax.clips import finding
-from echodfkd_jax.errors import UserError
+from echodfkd_jax.errors import DiskError, UserError
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.prediction.clip import PredictSettings, predict_file
 from echodfkd_jax.prediction.stream import run_stream
@@ -27,7 +28,8 @@ def run(config: ml_collections.ConfigDict) -> None:
     """Predicts every clip that `config.predict.inputs` names.
 
     Raises:
-        UserError: a setting does not fit, no clip was found, or not one could be predicted.
+        UserError: a setting does not fit, no clip was found, not one could be predicted, or the
+            results cannot be written.
     """
     settings = PredictSettings(**config.predict)
     output = pathlib.Path(settings.output or pathlib.Path(config.workdir) / "predictions")
@@ -50,10 +52,7 @@ def run(config: ml_collections.ConfigDict) -> None:
         )
     student = load()
     print(f"student: {student.source} ({student.fingerprint})")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"config.predict.output={output}: {error.strerror or error}") from error
+    disk.make_folder(output)
     rows = _predict_all(paths, student, settings, output)
     table = predictions.write_table(output, rows)
     failed = [row for row in rows if row["status"] != "ok"]
@@ -78,6 +77,8 @@ def _predict_all(
             row: dict[str, Any] = {"name": name, "source": str(path)}
             try:
                 content = predict_file(path, name, student, settings, output)
+            except DiskError:
+                raise
             except UserError as error:
                 tqdm.tqdm.write(f"left out: {error}", file=sys.stderr)
                 rows.append({**row, "status": str(error)})
