@@ -237,9 +237,7 @@ def main(argv: list[str]) -> int:
         return 130
     except Exception as error:
         # What a disk or a device says is told in one line wherever it was met; all else is a bug.
-        reason = disk.reason_of(error)
-        line = disk.refusal(disk.file_of(error) or "the disk", reason) if reason else ""
-        line = line or runtime.device_error(error)
+        line = disk.told(error) or runtime.device_error(error)
         if not line:
             raise
         print(f"error: {line}", file=sys.stderr)

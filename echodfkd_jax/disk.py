@@ -16,10 +16,8 @@ _ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EIO, errno.ENAMETOOLONG, errno.ESTALE),
 )
-_TEXTS = tuple(
-    os.strerror(number)
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_TEXTS = tuple(os.strerror(number) for number in (*_FULL, errno.EACCES))
 
 
 def reason_of(error: BaseException) -> str:
@@ -76,6 +74,15 @@ def refusal(where: str, reason: str) -> str:
         f"cannot write to {where}: {reason}; make room there or name another folder, earlier "
         "files are untouched"
     )
+
+
+def told(error: BaseException) -> str:
+    """One line about what a disk said, wherever it was met; empty where an error is no disk's."""
+    reason, where = reason_of(error), file_of(error)
+    if not reason:
+        return ""
+    full = any(reason == os.strerror(number) for number in _FULL)
+    return refusal(where or "the disk", reason) if full else f"{where or 'a file'}: {reason}"
 
 
 @contextlib.contextmanager

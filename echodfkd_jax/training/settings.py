@@ -68,7 +68,8 @@ class InputSettings:
         _require(self.target in targets, "config.input.target", self.target, _one_of(targets))
         window = self.window_frames
         _require(window >= 1, "config.input.window_frames", window, "1 or more")
-        _require(self.num_threads >= 0, "config.input.num_threads", self.num_threads, "0 or more")
+        threads = self.num_threads
+        _require(0 <= threads <= 256, "config.input.num_threads", threads, "0 to 256")
         _require(self.cache_gib >= 0, "config.input.cache_gib", self.cache_gib, "0 or more")
         subsample = self.subsample
         _require(subsample in (1, 2), "config.input.subsample", subsample, "1 or 2")

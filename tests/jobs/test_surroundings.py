@@ -94,6 +94,26 @@ def test_a_path_that_is_too_long_is_one_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("stage", "field"),
+    [
+        ("evaluate", "eval.clips_dir"),
+        ("evaluate", "eval.weights"),
+        ("predict", "predict.weights"),
+        ("train", "workdir"),
+        ("report", "workdir"),
+        ("import_student", "import_student.file"),
+    ],
+)
+def test_names_that_are_too_long_are_one_line_in_every_stage(tmp_path, capsys, clip, stage, field):
+    args = [f"--config.workdir={tmp_path}/no_run", f"--config.predict.inputs={clip}"]
+    args.append(f"--config.{field}={tmp_path}/{'a' * 300}.ckpt")
+    assert cli.main(["main.py", CONFIG, f"--stage={stage}", *args]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("error: ") and "aaaa" in said
+
+
+@pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (["--config.seed=-1"], "config.seed=-1: expected 0 to 2147483646"),
@@ -102,7 +122,7 @@ def test_a_path_that_is_too_long_is_one_line(tmp_path, capsys):
         (["--config.model.filters=0"], "config.model.filters=0: expected 1 to 4096"),
         (["--config.model.blocks=0"], "config.model.blocks=0: expected 1 to 6"),
         (["--config.model.stride=0"], "config.model.stride=0: expected 1 to 16"),
-        (["--config.input.num_threads=-1"], "config.input.num_threads=-1: expected 0 or more"),
+        (["--config.input.num_threads=-1"], "config.input.num_threads=-1: expected 0 to 256"),
         (
             ["--config.input.window_frames=40"],
             "config.input.window_frames=40: expected at most config.dataset.num_frames, 32",
