@@ -196,6 +196,13 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; {question}known: {', '.join(known)}"
 
 
+def _workdir(argv: list[str]) -> str:
+    try:
+        return str(parse(argv).config.workdir)
+    except UserError:
+        return "config.workdir"
+
+
 def _is_one_of_several(config: ml_collections.ConfigDict) -> bool:
     return bool(config.get("parallel", {}).get("coordinator", ""))
 
@@ -237,7 +244,7 @@ def main(argv: list[str]) -> int:
         return 130
     except Exception as error:
         # What a disk or a device says is told in one line wherever it was met; all else is a bug.
-        line = disk.told(error) or runtime.device_error(error)
+        line = disk.told(error, _workdir(argv)) or runtime.device_error(error)
         if not line:
             raise
         print(f"error: {line}", file=sys.stderr)

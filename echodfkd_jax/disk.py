@@ -76,13 +76,18 @@ def refusal(where: str, reason: str) -> str:
     )
 
 
-def told(error: BaseException) -> str:
-    """One line about what a disk said, wherever it was met; empty where an error is no disk's."""
-    reason, where = reason_of(error), file_of(error)
+def told(error: BaseException, where: str) -> str:
+    """One line about what a disk said, wherever it was met; empty where an error is no disk's.
+
+    Args:
+        error: that was raised.
+        where: named where the error names no file.
+    """
+    reason, where = reason_of(error), file_of(error) or where
     if not reason:
         return ""
     full = any(reason == os.strerror(number) for number in _FULL)
-    return refusal(where or "the disk", reason) if full else f"{where or 'a file'}: {reason}"
+    return refusal(where, reason) if full else f"{where}: {reason}"
 
 
 @contextlib.contextmanager

@@ -173,8 +173,7 @@ def _evaluation(
 
 def _data_facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     data, step, checkpoint = (metrics[key] for key in ("data", "checkpoint_step", "checkpoint"))
-    count = len(metrics.get("left_out", []))
-    left_out = f", {count} left out" if count else ""
+    left_out = f", {len(metrics.get('left_out', []))} left out"
     facts = [
         ("clips", f"{metrics['num_clips']} ({data['split']}) of {data['directory']}{left_out}"),
         ("checkpoint", checkpoint if step is None else f"step {step} ({checkpoint})"),
@@ -196,10 +195,9 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
                 f"For {sources[model]} clips nobody named end-diastole and end-systole: they are "
                 f"the frames of largest and least area of the {model}'s mask, for all models."
             )
-    for clip in metrics.get("left_out", []):
-        notes.append(f"Left out: {clip['name']}: {clip['reason']}.")
-    for kind, paths in metrics.get("passed_over", {}).items():
-        notes.append(f"Passed over: {len(paths)} of kind {kind}.")
+    notes += [f"Left out: {c['name']}: {c['reason']}." for c in metrics.get("left_out", [])]
+    others = metrics.get("passed_over", {}).items()
+    notes += [f"Passed over: {len(paths)} of kind {kind}." for kind, paths in others]
     empty = {key: total for key, total in metrics["total"].items() if total}
     for key, total in empty.items():
         pair = key.removeprefix("empty_frames/").replace("_vs_", " and ")
