@@ -178,12 +178,12 @@ def find_videos(
             if kind is not None or path.suffix.lower() not in video.SUFFIXES:
                 kind = kind or path.suffix.lower() or finding.BARE
                 others.setdefault(kind, []).append(path)
-            elif path.stem in videos:
-                raise UserError(
-                    f"{path}: {videos[path.stem]} has the same name; rename one of them"
-                )
             else:
-                videos[path.stem] = path
+                # Names become text in tables and data sets, whatever bytes the file system has.
+                name = path.stem.encode("utf-8", "backslashreplace").decode()
+                if name in videos:
+                    raise UserError(f"{path}: {videos[name]} has the same name; rename one of them")
+                videos[name] = path
     return videos
 
 

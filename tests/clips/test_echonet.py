@@ -263,3 +263,11 @@ def test_everything_that_lies_there_is_told(tmp_path):
     assert any("left out: c: " in line and "not readable as a video" in line for line in lines)
     assert any("left out: d: " in line and "no such file" in line for line in lines)
     assert lines[-1] == "passed over: 1 .txt file (notes.txt)"
+
+
+def test_a_name_that_is_no_text_becomes_one(tmp_path):
+    path = tmp_path / "a.avi"
+    video.write_avi(path, echonet_folder.beat(20)[0], 50.0)
+    path.rename(tmp_path / os.fsdecode(b"caf\xe9.avi"))
+    (clip,) = echonet.open_folder(tmp_path)
+    assert clip.name == "caf\\udce9"
