@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import optax
 
 from benchmarks import students, timing
-from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.distillation.step import train_step
-from echodfkd_jax.student.inference import predict_clips
+from echodfkd_jax.networks.inference import predict_clips
+from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.synthesis import make_clip
 from echodfkd_jax.teachers import load_teacher
+from echodfkd_jax.training.state import TrainState
+from echodfkd_jax.training.step import train_step
 
 BATCH, WINDOW, WINDOW_SIDE = 32, 25, 56
 CLIPS, FRAMES, SIDE = 16, 176, 112
@@ -96,7 +97,7 @@ def _torch_steps(blocks: int, layers: int, frames) -> dict:
 def _inference(blocks: int, layers: int, repetitions: int) -> dict:
     model, variables = students.ours(blocks, layers)
     frames = students.clips(CLIPS, FRAMES, SIDE)
-    functions = {"ours": lambda: predict_clips(model, variables, frames)}
+    functions = {"ours": lambda: predict_clips(LoadedNetwork(model, variables), frames)}
     try:
         import torch
 
