@@ -156,9 +156,14 @@ def _train(
         axis_name=parallel.axis_name,
         accumulate_steps=settings.accumulate_steps,
         augment=augment,
+        loss=settings.loss,
     )
     score = functools.partial(
-        eval_step, model=model, expand=data.expand, axis_name=parallel.axis_name
+        eval_step,
+        model=model,
+        expand=data.expand,
+        axis_name=parallel.axis_name,
+        loss=settings.loss,
     )
     predict = jax.jit(functools.partial(predict_step, model=lone_model, expand=data.expand))
 

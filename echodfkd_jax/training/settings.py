@@ -5,6 +5,7 @@ One dataclass per section of the configuration, made as `TrainSettings(**config.
 
 import dataclasses
 
+from echodfkd_jax.training.losses import LOSSES
 from echodfkd_jax.errors import UserError
 
 
@@ -88,6 +89,7 @@ class TrainSettings:
             devices does not matter; False: each device's own.
         num_epochs: epochs at most.
         steps_per_epoch: steps between two validations; 0: one pass over the training clips.
+        loss: "bce" as published, "dice", or their sum "bce_dice".
         learning_rate: Adam's, after the warm-up.
         schedule: "constant", or "cosine" (to 0 at the last step of `num_epochs`).
         warmup_steps: steps over which the learning rate rises linearly from 0.
@@ -110,6 +112,7 @@ class TrainSettings:
     keep_checkpoints: int
     log_every_steps: int
     image_every_epochs: int
+    loss: str = "bce"
     accumulate_steps: int = 1
     sync_batch_norm: bool = True
     checkpoint_every_steps: int = 0
@@ -144,6 +147,8 @@ class TrainSettings:
             )
         rate, schedules = self.learning_rate, ("constant", "cosine")
         _require(0 < rate < 10, "config.train.learning_rate", rate, "a number above 0 and below 10")
+        known = tuple(LOSSES)
+        _require(self.loss in known, "config.train.loss", self.loss, _one_of(known))
         _require(
             self.schedule in schedules, "config.train.schedule", self.schedule, _one_of(schedules)
         )
@@ -158,23 +163,28 @@ class AugmentSettings:
     Attributes:
         gain: brightness is multiplied by 2^-gain to 2^gain.
         gamma: grey values are raised to a power of 2^-gamma to 2^gamma.
+        veil: white is laid over the sector, 0 to this share of it, as on scanners that show blood
+            grey.
         speckle: noise that multiplies, of 0 to this deviation, new in every frame and pixel.
         blur_px: Gaussian blur with a deviation of 0 to so many pixels.
         shift: each way by up to this part of the frame's side.
         rotation_degrees: around the middle, by up to so many degrees each way.
         scale: the picture is made 2^-scale to 2^scale times as large; larger ones are cropped.
         max_stride: every 1st to max_stride-th frame; see `augmentation.quicken`.
+        still: share of the clips of which one frame stands still: pictures are segmented too.
         sector_degrees: 0 to so many degrees of a sector of 90 are blacked out on each side.
     """
 
     gain: float = 0.0
     gamma: float = 0.0
+    veil: float = 0.0
     speckle: float = 0.0
     blur_px: float = 0.0
     shift: float = 0.0
     rotation_degrees: float = 0.0
     scale: float = 0.0
     max_stride: int = 1
+    still: float = 0.0
     sector_degrees: float = 0.0
 
     def __post_init__(self) -> None:
@@ -187,6 +197,8 @@ class AugmentSettings:
             "rotation_degrees": 180,
             "scale": 2,
             "sector_degrees": 45,
+            "still": 1,
+            "veil": 1,
         }
         for field, limit in limits.items():
             value = getattr(self, field)

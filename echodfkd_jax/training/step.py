@@ -15,7 +15,7 @@ import optax
 from flax import linen as nn
 
 from echodfkd_jax.training.augmentation import Augment, rows_of_device
-from echodfkd_jax.training.losses import binary_cross_entropy, soft_mask
+from echodfkd_jax.training.losses import LOSSES, soft_mask
 from echodfkd_jax.training.metrics import dice_per_clip
 from echodfkd_jax.training.state import TrainState
 
@@ -34,6 +34,7 @@ def train_step(
     axis_name: str | None,
     accumulate_steps: int = 1,
     augment: Augment | None = None,
+    loss: str = "bce",
 ) -> tuple[TrainState, Metrics]:
     """One step of gradient descent.
 
@@ -48,6 +49,7 @@ def train_step(
             so that only one is in memory. The gradient is that of the whole batch; normalisation
             statistics are those of a part, and the running ones are updated with each.
         augment: changes frames and targets at random; None: they are left as they are.
+        loss: one of `losses.LOSSES`.
 
     Returns:
         The state after the step, and float32 scalars: `loss_sum` over the whole batch and its
@@ -63,7 +65,7 @@ def train_step(
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
             variables = {"params": params, "batch_stats": batch_stats}
             logits, updated = model.apply(variables, video, train=True, mutable=["batch_stats"])
-            losses = binary_cross_entropy(logits, data["target"])
+            losses = LOSSES[loss](logits, data["target"])
             return jnp.mean(losses), (updated.get("batch_stats", {}), jnp.sum(losses))
 
         gradient, (batch_stats, loss_sum) = jax.grad(loss_of, has_aux=True)(state.params)
@@ -111,6 +113,7 @@ def eval_step(
     model: nn.Module,
     expand: Expand,
     axis_name: str | None,
+    loss: str = "bce",
 ) -> Metrics:
     """Scores one batch with running statistics.
 
@@ -120,6 +123,7 @@ def eval_step(
         model: as in `train_step`.
         expand: as in `train_step`.
         axis_name: as in `train_step`.
+        loss: as in `train_step`.
 
     Returns:
         float32 scalars over the whole batch: `loss_sum`, `dice_sum` and their `count`.
@@ -127,10 +131,10 @@ def eval_step(
     data = expand(batch)
     logits = model.apply(variables, data["video"].astype(jnp.float32), train=False)
     weight = batch["weight"]
-    loss = binary_cross_entropy(logits, data["target"])
+    losses = LOSSES[loss](logits, data["target"])
     dice = dice_per_clip(soft_mask(logits), data["target"])
     sums = {
-        "loss_sum": jnp.sum(weight * loss),
+        "loss_sum": jnp.sum(weight * losses),
         "dice_sum": jnp.sum(weight * dice),
         "count": jnp.sum(weight),
     }
