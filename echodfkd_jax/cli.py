@@ -14,6 +14,7 @@ import logging
 import os
 import pathlib
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -212,6 +213,18 @@ def _quiet() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
     # Orbax and tfds log every step through it, and with a traceback what they raise besides.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.excepthook = _tell
+
+
+def _tell(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    """Shows an error that nobody caught, as Python does, but for one.
+
+    When a save fails, as on a full disk, Orbax ends its event loop and TensorStore's threads, which
+    are still at the other files, say that they miss it.
+    """
+    left_over = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+    if not left_over or threading.current_thread() is threading.main_thread():
+        sys.__excepthook__(kind, error, traceback)
 
 
 def main(argv: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Whatever a file holds, its reader ends in a result or in one line that names the file.
 
-Each within 10 seconds and 1 GiB. Many more inputs, and how often readers refused:
+Each within 20 seconds and 1 GiB. Many more inputs, and how often readers refused:
 
     ECHODFKD_FUZZ_INPUTS=2000 python -m pytest -s tests/fuzz
 """
@@ -20,7 +20,7 @@ from hypothesis import Phase
 from tests.fuzz import damage, lies, samples
 
 NUM_INPUTS = int(os.environ.get("ECHODFKD_FUZZ_INPUTS", "160"))
-SECONDS = 10
+SECONDS = 20
 PLACES = {
     "png": "png/1.png",
     "metrics.json": "evaluation/metrics.json",
