@@ -14,7 +14,6 @@ import logging
 import os
 import pathlib
 import sys
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -213,18 +212,55 @@ def _quiet() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
     # Orbax and tfds log every step through it, and with a traceback what they raise besides.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    sys.excepthook = _tell
+    sys.unraisablehook = _tell
 
 
-def _tell(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
-    """Shows an error that nobody caught, as Python does, but for one.
+def _workdir(argv: list[str]) -> str:
+    try:
+        return str(parse(argv).config.workdir)
+    except UserError:
+        return "config.workdir"
+
+
+def _is_one_of_several(config: ml_collections.ConfigDict) -> bool:
+    return bool(config.get("parallel", {}).get("coordinator", ""))
+
+
+def _quiet() -> None:
+    """Warnings and errors are shown, in one style; what libraries tell about themselves is not."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
+    # Orbax and tfds log every step through it, and with a traceback what they raise besides.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _tell
+
+
+def _tell(unraisable: Any) -> None:
+    """Shows an error that nobody can catch, as Python does, but for one.
 
     When a save fails, as on a full disk, Orbax ends its event loop and TensorStore's threads, which
     are still at the other files, say that they miss it.
     """
-    left_over = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
-    if not left_over or threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(kind, error, traceback)
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
+
+
+def _workdir(argv: list[str]) -> str:
+    try:
+        return str(parse(argv).config.workdir)
+    except UserError:
+        return "config.workdir"
+
+
+def _is_one_of_several(config: ml_collections.ConfigDict) -> bool:
+    return bool(config.get("parallel", {}).get("coordinator", ""))
+
+
+def _quiet() -> None:
+    """Warnings and errors are shown, in one style; what libraries tell about themselves is not."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
+    # Orbax and tfds log every step through it, and with a traceback what they raise besides.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _tell
 
 
 def main(argv: list[str]) -> int:
