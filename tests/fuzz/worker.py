@@ -11,6 +11,8 @@ import sys
 import time
 import traceback
 
+import jax
+
 from echodfkd_jax import cli
 from echodfkd_jax.clips import inputs, tables
 from echodfkd_jax.clips import mask_files as masks
@@ -125,13 +127,15 @@ def main():
     sys.stdout = sys.stderr
     folder = pathlib.Path(sys.argv[1])
     # What readers import, and what JAX sets up, when they are first called.
-    for name in ("avi", "dicom", "dicom_rle", "state_dict", "onnx", "pytorch"):
+    kinds = ("avi", "mp4", "mov_uneven", "mkv", "wmv", "mpg", "gif", "png", "dicom", "dicom_rle")
+    for name in (*kinds, "dicom_deep", "dicom_palette", "state_dict", "onnx", "pytorch"):
         if name in samples.SAMPLES:
             sample = samples.get(name)
             path = folder / f"sound.{sample.reader}"
             path.write_bytes(sample.pack(sample.content))
             _answer(sample.reader, path)
     shipped.load_student()
+    jax.random.key(0)
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))
     print(json.dumps(["ready", "", 0]), file=replies, flush=True)
