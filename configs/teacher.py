@@ -50,7 +50,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     )
     config.train.update(
         batch_size=32,
-        num_epochs=20,
+        num_epochs=10,
         steps_per_epoch=250,
         loss="bce_dice",
         learning_rate=2e-3,

@@ -118,7 +118,8 @@ def augment_clip(
         # Every other clip, and only where the scanner shows anything: outside it is black.
         share = jnp.maximum(settings.veil * _symmetric(keys["veil"]), 0.0)
         lit = blur(1.0 * jnp.any(grey > 12, axis=0, keepdims=True), 1.5)
-        grey = grey + share * (255 - grey) * lit
+        grain = 1 + 0.5 * jax.random.normal(jax.random.fold_in(keys["veil"], 1), grey.shape)
+        grey = grey + share * (255 - grey) * lit * grain
     if settings.gain:
         grey = grey * 2 ** (settings.gain * _symmetric(keys["gain"]))
     return _to_uint8(grey), target

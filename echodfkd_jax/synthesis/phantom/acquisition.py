@@ -111,9 +111,11 @@ def sample_scanner(key: PRNGKeyArray, window: Window) -> Scanner:
     gain, tgc = _gain(k, depth, beam, poor=poor, good=good, murk=murk)
     clutter = _clutter_level(k, depth, beam, poor=poor, good=good, murk=murk)
     texture = jax.random.normal(k.key(), (DEPTHS, BEAMS, 2))
-    noise_db = k.uniform(-70.0, -48.0) + 8.0 * murk * depth + k.uniform(0.0, 16.0) * depth**2
+    # Most pictures of blood are black; in some it is as grainy as the wall is bright.
+    noise_db = jnp.where(k.chance(0.3), k.uniform(-46.0, -28.0), k.uniform(-72.0, -50.0))
+    noise_db = noise_db + 8.0 * murk * depth + k.uniform(0.0, 16.0) * depth**2
     # Some scanners show blood grey rather than black.
-    soft = 1.0 * k.chance(0.08)
+    soft = 1.0 * k.chance(0.12)
     width = k.uniform(0.25, 0.85)
     lateral = jnp.exp(-0.5 * (jnp.arange(5) / width) ** 2)
     axial = jnp.stack([jnp.ones(()), k.uniform(0.0, 0.5)])
@@ -170,7 +172,8 @@ def _clutter_level(
     haze_db = k.uniform(-39.0, -13.0) + 4.0 * murk
     haze = haze_db - depth / k.uniform(0.05, 0.3) * 0.5 * NEPER
     veil_peak = k.uniform(0.0, 0.8)
-    veil_db = k.uniform(-78.0, -46.0) + 10.0 * murk - jnp.where(good, 8.0, 0.0)
+    veil_db = jnp.where(k.chance(0.3), k.uniform(-46.0, -28.0), k.uniform(-78.0, -50.0))
+    veil_db = veil_db + 6.0 * murk - jnp.where(good, 8.0, 0.0)
     veil = veil_db - 12.0 * ((depth - veil_peak) / 0.45) ** 2
     veil = veil + k.smooth_field(DEPTHS, BEAMS, 4, 5.0)
     # Side lobes and haze are stronger over the lateral wall than over the septum.

@@ -2,9 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from echodfkd_jax.synthesis import make_clip
+from echodfkd_jax.synthesis import STRUCTURES, make_clip
 from echodfkd_jax.synthesis.phantom.clip import readable, sample_scene
 from echodfkd_jax.synthesis.phantom.window import Grade
+from experiments.border_profile import DISTANCES, frame_profile
 
 NUM_CLIPS, NUM_FRAMES = 12, 40
 
@@ -28,6 +29,40 @@ def test_a_clip_depends_on_its_own_key_only(clips):
     difference = np.abs(np.asarray(alone.frames).astype(int) - clips.frames[5])
     assert np.mean(difference > 1) < 1e-3
     assert np.mean(np.asarray(alone.mask) != clips.mask[5]) < 1e-4
+
+
+def test_structures_never_overlap_and_the_first_is_the_cavity(clips):
+    assert clips.structures.shape == (NUM_CLIPS, NUM_FRAMES, 112, 112, len(STRUCTURES))
+    assert clips.structures.sum(-1).max() == 1
+    np.testing.assert_array_equal(clips.structures[..., 0], clips.mask)
+
+
+def test_the_myocardium_surrounds_the_cavity_but_for_its_base(clips):
+    from scipy import ndimage
+
+    covered = []
+    for clip in range(NUM_CLIPS):
+        frame = clips.structures[clip, clips.ed_frame[clip]]
+        ring = ndimage.binary_dilation(frame[..., 0], iterations=2) & ~frame[..., 0]
+        covered.append(frame[..., STRUCTURES.index("lv_myocardium")][ring].mean())
+    # The base, where there is none, is about a fifth of the outline.
+    assert 0.6 < np.mean(covered) < 0.9
+
+
+def test_the_left_atrium_fills_while_the_ventricle_empties(clips):
+    atrium = clips.structures[..., STRUCTURES.index("la")].sum((2, 3))
+    rows = np.arange(NUM_CLIPS)
+    grown = atrium[rows, clips.es_frame] - atrium[rows, clips.ed_frame]
+    assert np.mean(grown > 0) > 0.8
+
+
+def test_the_outline_runs_where_the_blood_ends_inside_of_the_bright_septum(clips):
+    frames = [clip[ed] for clip, ed in zip(clips.frames, clips.ed_frame)]
+    masks = [mask[ed] for mask, ed in zip(clips.mask, clips.ed_frame)]
+    septal = np.nanmean([frame_profile(f, m)[0] for f, m in zip(frames, masks)], axis=0)
+    at = dict(zip(DISTANCES.tolist(), septal))
+    assert at[-4] < 25 and at[3] > 60
+    assert at[0] < 0.5 * at[3]  # On the outline it is still dark.
 
 
 def test_ed_and_es_are_the_frames_of_largest_and_smallest_area(clips):
@@ -83,8 +118,8 @@ def test_clutter_that_hides_the_wall_is_turned_down_and_other_clutter_left_alone
     at_rest = scene.movement._replace(contraction=np.float32(0))
 
     def cleared(scanner):
-        heart, tissue, pose = scene.heart, scene.tissue, scene.pose
-        return readable(scanner, scene.sector, heart, tissue, pose, at_rest, Grade.CLEAR)
+        heart, levels, pose = scene.heart, scene.levels, scene.pose
+        return readable(scanner, scene.sector, heart, levels, pose, at_rest, Grade.CLEAR)
 
     loud = scene.scanner._replace(clutter=1e3 * scene.scanner.clutter)
     quiet = cleared(loud)
