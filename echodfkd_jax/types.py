@@ -46,16 +46,3 @@ class Clip:
     reference_frames: Int[np.ndarray, "n"]
     reference_masks: Masks
     teacher_mask: SoftMask | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """A model's soft LV mask for every frame of one clip.
-
-    Attributes:
-        name: the clip's name.
-        mask: uint8 (t, h, w), 255 * probability.
-    """
-
-    name: str
-    mask: SoftMask

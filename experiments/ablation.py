@@ -28,10 +28,10 @@ from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.unet import UNet
 from echodfkd_jax.runs import provenance
+from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip
 from echodfkd_jax.synthesis.phantom.clip import Scene, SyntheticClip, render, sample_scene
 from echodfkd_jax.training.input import GeneratorInput
-from echodfkd_jax.training.settings import InputSettings
 from echodfkd_jax.training.state import create_state
 from echodfkd_jax.training.step import train_step
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "echodfkd_jax"
 # Everybody may import these.
-BASE = {"errors", "masks", "types"}
+BASE = {"errors", "masks", "settings", "types"}
 # Every room and every room that it imports, no more and no less.
 EDGES = {
     "cli": {"runtime"},
@@ -23,7 +23,7 @@ EDGES = {
     "measurement": set(),
     "networks": set(),
     "page": set(),
-    "prediction": {"clips", "measurement", "networks", "reporting"},
+    "prediction": {"clips", "measurement", "networks", "reporting", "runs"},
     "reporting": {"measurement"},
     "runs": {"networks"},
     "runtime": set(),

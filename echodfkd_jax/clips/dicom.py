@@ -61,9 +61,11 @@ def read_dicom(path: pathlib.Path) -> DicomClip:
         UserError: the file is missing or damaged, is no ultrasound clip, shows Doppler, colour or
             M-mode, or is compressed in a way that no installed decoder reads.
     """
-    import pydicom
-
     path = pathlib.Path(path)
+    try:
+        import pydicom
+    except ImportError as error:
+        raise UserError(f"{path}: DICOM needs pydicom; pip install 'pydicom>=3,<4'") from error
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:

@@ -16,7 +16,7 @@ from echodfkd_jax.clips import echonet
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.datasets import recipe
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.evaluation.settings import EvalSettings
+from echodfkd_jax.settings import EvalSettings
 from echodfkd_jax.teachers import Teacher
 from echodfkd_jax.teachers.labelling import label_clip
 from echodfkd_jax.types import Clip, SoftMask

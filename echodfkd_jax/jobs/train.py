@@ -26,18 +26,18 @@ from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.runs.writers import Writer
+from echodfkd_jax.settings import (
+    AugmentSettings,
+    InputSettings,
+    ParallelSettings,
+    TrainSettings,
+)
 from echodfkd_jax.training import loop
 from echodfkd_jax.training.augmentation import make_augment
 from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
 from echodfkd_jax.training.interruption import StopNotice
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel, from_first, is_first, join, on_all, on_first
-from echodfkd_jax.training.settings import (
-    AugmentSettings,
-    InputSettings,
-    ParallelSettings,
-    TrainSettings,
-)
 from echodfkd_jax.training.state import (
     TrainState,
     create_state,
@@ -60,10 +60,10 @@ def run(config: ml_collections.ConfigDict) -> None:
             already in `config.workdir`; the loss is no longer finite; or the disk is full.
         PreemptedError: SIGTERM arrived, and the run is saved.
     """
-    settings = TrainSettings(**config.train)
-    input_settings = InputSettings(**config.input)
-    parallel_settings = ParallelSettings(**config.parallel)
-    augment = make_augment(AugmentSettings(**config.get("augment", {})), config.seed)
+    settings = TrainSettings.of(config.train)
+    input_settings = InputSettings.of(config.input)
+    parallel_settings = ParallelSettings.of(config.parallel)
+    augment = make_augment(AugmentSettings.of(config.augment), config.seed)
     workdir = pathlib.Path(config.workdir)
 
     join(parallel_settings)

@@ -1,46 +1,84 @@
-"""One clip from file to files: what `predict` and `serve` do with it."""
+"""One clip from pixels to masks, beats and numbers, and from file to files."""
 
 import dataclasses
 import math
 import pathlib
 from typing import Any
 
-from echodfkd_jax.clips import inputs as clip_inputs
+import numpy as np
+from jaxtyping import UInt8
+
+from echodfkd_jax.clips import inputs
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.measurement.clip_report import report_clip
+from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.reporting import predictions
+from echodfkd_jax.runs.student import load_student
+from echodfkd_jax.settings import PredictSettings
+from echodfkd_jax.types import SoftMask
 
 
-@dataclasses.dataclass(frozen=True)
-class PredictSettings:
-    """Section `config.predict`.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClipPrediction:
+    """A clip with its outline.
 
     Attributes:
-        inputs: a clip, a folder or a glob.
-        output: folder of the results; empty: `<workdir>/predictions`.
-        weights: a safetensors file of a student, or "best" or "small" of the shipped ones; empty:
-            the run's, or else the best.
-        checkpoint: of the run: "best", "latest" or a step.
-        crop: "square" (the largest square around the middle) or "full" (the whole frame, squeezed).
-        fps: frames per second, instead of what the file says; 0: what the file says.
-        stream: read frames from standard input instead, see `docs/predict.md`.
+        clip: as it was found.
+        fitted: what the student saw, uint8 (t, 112, 112), and which part of the clip that is.
+        mask: round(255 * probability) of every pixel of `fitted.frames`.
+        fps: frames per second; nan when unknown.
+        report: beats, ejection fraction, volumes, and how far to trust them.
     """
 
-    inputs: str = ""
-    output: str = ""
-    weights: str = ""
-    checkpoint: str | int = "best"
-    crop: str = "square"
-    fps: float = 0.0
-    stream: bool = False
+    clip: inputs.SourceClip
+    fitted: inputs.Fitted
+    mask: SoftMask
+    fps: float
+    report: ClipReport
 
-    def __post_init__(self) -> None:
-        if self.crop not in clip_inputs.CROPS:
-            raise UserError(f"config.predict.crop={self.crop!r}: expected 'square' or 'full'")
-        if not (math.isfinite(self.fps) and self.fps >= 0):
-            raise UserError(f"config.predict.fps={self.fps}: expected frames per second, or 0")
+    def in_source(self) -> UInt8[np.ndarray, "t source_h source_w"]:
+        """The soft masks in the clip's own pixels."""
+        height, width = self.clip.frames.shape[1:]
+        return inputs.restore_masks(self.mask, self.fitted.box, height, width)
+
+
+def predict(
+    clip: str | pathlib.Path | UInt8[np.ndarray, "t h w"],
+    student: LoadedNetwork | str = "best",
+    *,
+    fps: float = 0.0,
+    crop: str = "square",
+) -> ClipPrediction:
+    """Outlines the left ventricle in a clip and measures it.
+
+    Args:
+        clip: a video, NPZ or DICOM file, a folder of PNG files, or grey frames 0..255.
+        student: "best" or "small" of the shipped ones, a weights file, a run's folder, or what
+            `load_student` gave, which saves loading it again.
+        fps: frames per second; 0: what the file says.
+        crop: "square" (the largest one around the middle) or "full" (squeezed).
+
+    Raises:
+        UserError: the clip cannot be read, or is of one grey throughout.
+    """
+    if isinstance(clip, np.ndarray):
+        name = "the clip"
+        unknown = (math.nan, math.nan)
+        source = inputs.SourceClip(clip, math.nan, unknown, ())
+    else:
+        name, source = str(clip), inputs.read_clip(pathlib.Path(clip).expanduser())
+    network = load_student(student) if isinstance(student, str) else student
+    fitted = inputs.fit(source, crop)
+    if not fitted.frames.size:
+        raise UserError(f"{name} has no frames")
+    grey = int(fitted.frames.min())
+    if grey == fitted.frames.max():
+        raise UserError(f"{name}: every pixel of it is {grey}; expected a picture to outline")
+    mask = predict_clip(network, fitted.frames)
+    square, side_mm = inputs.with_square_pixels(mask, fitted)
+    rate = fps or source.fps
+    return ClipPrediction(source, fitted, mask, rate, report_clip(square, rate, side_mm))
 
 
 def predict_file(
@@ -62,14 +100,8 @@ def predict_file(
     Raises:
         UserError: the clip cannot be read, or is of one grey throughout.
     """
-    clip = clip_inputs.read_clip(path)
-    fps = settings.fps or clip.fps
-    fitted = clip_inputs.fit(clip, settings.crop)
-    grey = int(fitted.frames.min())
-    if grey == fitted.frames.max():
-        raise UserError(f"{path}: every pixel of it is {grey}; expected a picture to outline")
-    mask = predict_clip(student, fitted.frames)
-    square, side_mm = clip_inputs.with_square_pixels(mask, fitted)
+    found = predict(path, student, fps=settings.fps, crop=settings.crop)
+    clip, fitted, fps = found.clip, found.fitted, found.fps
     content = {
         "name": name,
         "source": str(path),
@@ -82,7 +114,7 @@ def predict_file(
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
         "notes": list(clip.notes),
-        **predictions.numbers(report_clip(square, fps, side_mm), mask, fps),
+        **predictions.numbers(found.report, found.mask, fps),
     }
-    predictions.write_clip(output, name, fitted.frames, mask, content, fps)
+    predictions.write_clip(output, name, fitted.frames, found.mask, content, fps)
     return content

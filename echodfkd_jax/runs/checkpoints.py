@@ -171,8 +171,8 @@ def restore_variables(
     if which not in ("best", "latest"):
         if not str(which).isdigit() or int(which) not in steps:
             raise UserError(
-                f"config.eval.checkpoint={which!r}: expected 'best', 'latest' or one of the steps "
-                f"{', '.join(map(str, steps))} in {directory(workdir)}"
+                f"config.student.checkpoint={which!r}: expected 'best', 'latest' or one of the "
+                f"steps {', '.join(map(str, steps))} in {directory(workdir)}"
             )
         try:
             return _variables(*_read(directory(workdir), int(which)))

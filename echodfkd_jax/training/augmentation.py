@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from echodfkd_jax.training.settings import AugmentSettings
+from echodfkd_jax.settings import AugmentSettings
 
 # Angle between the middle of a sector and its edge, before anything is cut.
 SECTOR_HALF_DEGREES = 45.0

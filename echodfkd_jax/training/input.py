@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.training.settings import InputSettings
+from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.types import Clip
 
 Batch = dict[str, np.ndarray]

@@ -6,10 +6,10 @@ from typing import Any
 from echodfkd_jax.errors import PreemptedError, UserError
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.training.input import Input
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel, on_first
-from echodfkd_jax.training.settings import TrainSettings
 from echodfkd_jax.training.state import TrainState, to_tree
 
 # `write_examples(state, epoch, step)` draws some validation frames.

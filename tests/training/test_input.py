@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Share, target_of
-from echodfkd_jax.training.settings import InputSettings
 from echodfkd_jax.types import Clip
 
 

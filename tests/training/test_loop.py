@@ -8,11 +8,11 @@ from configs import synthetic
 from echodfkd_jax.errors import PreemptedError, UserError
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.settings import InputSettings, ParallelSettings, TrainSettings
 from echodfkd_jax.training import loop
 from echodfkd_jax.training.input import GeneratorInput
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel
-from echodfkd_jax.training.settings import InputSettings, ParallelSettings, TrainSettings
 from echodfkd_jax.training.state import TrainState
 
 
