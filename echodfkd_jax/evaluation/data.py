@@ -18,7 +18,6 @@ from echodfkd_jax.datasets import recipe
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import EvalSettings
 from echodfkd_jax.teachers import Teacher
-from echodfkd_jax.teachers.labelling import label_clip
 from echodfkd_jax.types import Clip, SoftMask
 
 _log = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
         def masks_of(clip: Clip) -> _Masks:
             masks = _own_masks(clip) if has_masks else {}
             if teacher is not None:
-                masks["labeller" if has_masks else "teacher"] = label_clip(teacher, clip)
+                masks["labeller" if has_masks else "teacher"] = teacher.label(clip)
             return masks
 
         return clips, masks_of

@@ -35,10 +35,10 @@ from echodfkd_jax.evaluation.judging import Judging, open_judging
 from echodfkd_jax.networks.inference import predict_clips
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.runs import checkpoints, provenance, run_config, watch
+from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.runs.student import choose_student, has_run
 from echodfkd_jax.runs.writers import Writer
 from echodfkd_jax.settings import EvalSettings, StudentSettings, TrainSettings
-from echodfkd_jax.training import loop
 from echodfkd_jax.training.parallel import over_local_devices
 from echodfkd_jax.types import Clip, SoftMask
 
@@ -344,4 +344,5 @@ def _has_ended(workdir: pathlib.Path) -> bool:
         _, progress = checkpoints.restore_variables(workdir, "latest")
     except UserError:  # Deleted between the two looks.
         return False
-    return loop.finished(checkpoints.Progress(**progress), train) is not None
+    reason = Progress(**progress).finished(num_epochs=train.num_epochs, patience=train.patience)
+    return reason is not None

@@ -143,6 +143,14 @@ def directory(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir).absolute() / "checkpoints"
 
 
+def last_saved(workdir: str | pathlib.Path) -> str:
+    """Where the last checkpoint is, as part of a message."""
+    steps = all_steps(workdir)
+    if not steps:
+        return "no checkpoint was saved yet"
+    return f"the last good checkpoint is {directory(workdir) / str(steps[-1])}"
+
+
 def all_steps(workdir: str | pathlib.Path) -> list[int]:
     """The steps with a finished checkpoint, ascending; damaged ones are among them."""
     return _steps(directory(workdir))

@@ -22,6 +22,9 @@ class DatasetSettings(Section):
     manual_dir: str = setting(
         "", "the folder that holds recorded clips, as they were downloaded", resumable=True
     )
+    generator: str = setting(
+        "phantom", "of endless or generated clips: phantom, or 'package.module:Name'"
+    )
     num_train: int = setting(400, "generated training clips")
     num_validation: int = setting(40, "generated validation clips")
     num_test: int = setting(100, "generated test clips")

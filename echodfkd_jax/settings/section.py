@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
+import ml_collections
+
 from echodfkd_jax.errors import UserError
 
 
@@ -82,7 +84,7 @@ class Section:
             raise UserError(f"config.{cls.section}.{field}={value!r}: expected {expected}")
 
     @classmethod
-    def of(cls: type[_Made], values: Mapping[str, Any]) -> _Made:
+    def of(cls: type[_Made], values: Mapping[str, Any] | ml_collections.ConfigDict) -> _Made:
         """The settings of a section of the configuration.
 
         Raises:

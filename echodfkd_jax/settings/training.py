@@ -20,8 +20,9 @@ class InputSettings(Section):
     )
     target: str = setting(
         "teacher",
-        "'teacher': its soft mask; 'reference': the exact mask of generated clips",
-        choices=("teacher", "reference"),
+        "'teacher': its soft mask; 'reference': the exact mask of generated clips; 'tracings': of "
+        "recorded clips the frames that somebody traced, and no others",
+        choices=("teacher", "reference", "tracings"),
     )
     window_frames: int = setting(25, "consecutive frames the network sees at once", least=1)
     num_threads: int = setting(

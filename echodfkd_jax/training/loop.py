@@ -59,7 +59,7 @@ def fit(
         PreemptedError: told to stop, and saved.
     """
     batches = data.batches(progress.step)
-    while finished(progress, settings) is None:
+    while _reason(progress, settings) is None:
         epoch = progress.epoch + 1
         last_step = epoch * steps_per_epoch
         stopping = False
@@ -94,18 +94,9 @@ def fit(
             f"Dice {scores['validation/dice']:.3f}"
             + (" (best)" if progress.best_step == last_step else "")
         )
-        if stopping and finished(progress, settings) is None:
+        if stopping and _reason(progress, settings) is None:
             raise _preempted(last_step)
     return progress
-
-
-def finished(progress: Progress, settings: TrainSettings) -> str | None:
-    """Why a run at `progress` is at its end, or None where it is not."""
-    if settings.patience and progress.epochs_without_improvement >= settings.patience:
-        return f"no better validation loss for {progress.epochs_without_improvement} epochs"
-    if progress.epoch >= settings.num_epochs:
-        return f"{progress.epoch} epochs"
-    return None
 
 
 def validate(
@@ -122,6 +113,10 @@ def validate(
         "validation/loss": total["loss_sum"] / total["count"],
         "validation/dice": total["dice_sum"] / total["count"],
     }
+
+
+def _reason(progress: Progress, settings: TrainSettings) -> str | None:
+    return progress.finished(num_epochs=settings.num_epochs, patience=settings.patience)
 
 
 def _is_due(step: int, every: int) -> bool:
