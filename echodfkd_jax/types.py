@@ -4,6 +4,7 @@ Axes are named b (batch), t (time), h (height), w (width), c (channel). Frame in
 """
 
 import dataclasses
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -46,3 +47,12 @@ class Clip:
     reference_frames: Int[np.ndarray, "n"]
     reference_masks: Masks
     teacher_mask: SoftMask | None = None
+
+
+@runtime_checkable
+class Clips(Protocol):
+    """Clips that are made or read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Clip: ...

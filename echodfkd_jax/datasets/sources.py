@@ -18,7 +18,7 @@ from echodfkd_jax.clips.entries import FRAME_SIZE_PX
 from echodfkd_jax.datasets import generators
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.types import Clip
+from echodfkd_jax.types import Clip, Clips
 
 __all__ = ["FRAME_SIZE_PX", "GeneratedClips", "RecordedClips", "Source", "open_source"]
 
@@ -103,7 +103,7 @@ class ClipSource(Protocol):
 
     identity: str
 
-    def split(self, name: str) -> Sequence[Clip]:
+    def split(self, name: str) -> Clips:
         """The clips of "train", "validation" or "test": their number, and each by its index.
 
         A clip that has a `teacher_mask` is not labelled again.
@@ -121,7 +121,7 @@ class IndexedClips:
         stop: index after the last.
     """
 
-    clips: Sequence[Clip]
+    clips: Clips
     start: int
     stop: int
 

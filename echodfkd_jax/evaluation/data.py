@@ -7,7 +7,7 @@ import logging
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import ml_collections
 
@@ -18,21 +18,12 @@ from echodfkd_jax.datasets import recipe
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import EvalSettings
 from echodfkd_jax.teachers import Teacher
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.types import Clip, Clips, SoftMask
 
 _log = logging.getLogger(__name__)
 
 ALL_CLIPS = "all"  # `config.eval.split` for every clip of a folder.
 _Masks = dict[str, SoftMask]
-
-
-@runtime_checkable
-class Clips(Protocol):
-    """Clips that are read when they are asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Clip: ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ from echodfkd_jax.evaluation import (
     summary,
     table,
 )
-from echodfkd_jax.evaluation.data import Clips, open_data
+from echodfkd_jax.evaluation.data import open_data
 from echodfkd_jax.evaluation.judging import Judging, open_judging
 from echodfkd_jax.networks.inference import predict_clips
 from echodfkd_jax.reporting.overlays import clip_strip
@@ -40,7 +40,7 @@ from echodfkd_jax.runs.student import choose_student, has_run
 from echodfkd_jax.runs.writers import Writer
 from echodfkd_jax.settings import EvalSettings, StudentSettings, TrainSettings
 from echodfkd_jax.training.parallel import over_local_devices
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.types import Clip, Clips, SoftMask
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
 DEFINITIONS = 3
@@ -85,6 +85,8 @@ def _evaluate(
     """Evaluates one checkpoint unless that is done, and returns the content of metrics.json."""
     workdir = pathlib.Path(config.workdir)
     student = choose_student(workdir, which)
+    if student.step is None and not which.weights:
+        print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
     saved = run_config.load(workdir) if has_run(workdir) else config
     data = open_data(settings, config, saved)
     name = f"{data.name}_{pathlib.Path(which.weights).stem}" if which.weights else data.name

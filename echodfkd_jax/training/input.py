@@ -20,7 +20,8 @@ from jaxtyping import Array, Float
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import InputSettings
-from echodfkd_jax.training.windows import Budget, ClipSource, Decoded, Window
+from echodfkd_jax.training.windows import Budget, Decoded, Window
+from echodfkd_jax.types import Clips
 
 Batch = dict[str, np.ndarray]
 # Streams of generated clips.
@@ -87,8 +88,8 @@ class DatasetInput:
 
     def __init__(
         self,
-        train: ClipSource,
-        validation: ClipSource,
+        train: Clips,
+        validation: Clips,
         settings: InputSettings,
         *,
         batch_size: int,

@@ -1,22 +1,13 @@
 """Windows of consecutive frames, cut from clips that are read once and kept while they fit."""
 
 import threading
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.types import Clip
-
-
-@runtime_checkable
-class ClipSource(Protocol):
-    """Random access to clips, as `echodfkd_jax.datasets.prepared.open_split` gives it."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Clip: ...
+from echodfkd_jax.types import Clip, Clips
 
 
 class Pixels(NamedTuple):
@@ -81,7 +72,7 @@ class Budget:
 class Decoded:
     """Frames and targets of clips, kept in memory after the first reading while they fit."""
 
-    def __init__(self, *, clips: ClipSource, target: str, budget: Budget) -> None:
+    def __init__(self, *, clips: Clips, target: str, budget: Budget) -> None:
         self._clips = clips
         self._target = target
         self._budget = budget

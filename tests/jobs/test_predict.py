@@ -36,7 +36,8 @@ def config(tmp_path):
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 112, 112, 1)))
     path = tmp_path / "student.safetensors"
     save_variables(path, variables, {"model": describe_model(model)})
-    made.predict.update(weights=str(path), output=str(tmp_path / "out"))
+    made.student.weights = str(path)
+    made.predict.output = str(tmp_path / "out")
     return made
 
 

@@ -45,7 +45,7 @@ def own_run(tmp_path_factory):
 def test_generator_teacher_and_loss(own_run):
     config = json.loads((own_run / "config.json").read_text())
     assert config["train"]["loss"] == f"{OWN}:squared_error"
-    (metadata,) = own_run.parent.rglob("metadata.json")
+    (metadata,) = own_run.parent.glob("echo_clips/*/1.0.0/metadata.json")
     made_of = json.loads(metadata.read_text())
     assert made_of["generator_version"] == "discs 1"
     assert made_of["teacher"] == "bright-1"
@@ -62,7 +62,7 @@ def test_a_clip_source(tmp_path):
     source = f"--config.dataset.name={OWN}:DiscFolder"
     run = command(tmp_path, "prepare", source, f"--config.teacher.name={OWN}:BrightTeacher")
     assert not run.exists()
-    (metadata,) = tmp_path.rglob("metadata.json")
+    (metadata,) = tmp_path.glob("echo_clips/*/1.0.0/metadata.json")
     assert json.loads(metadata.read_text())["source"] == "disc-folder-1"
     assert len(list(tmp_path.rglob("*.array_record*"))) == 3
 
