@@ -9,6 +9,7 @@ Both are the same program; the second form names the stage first.
 import dataclasses
 import difflib
 import importlib
+import io
 import logging
 import os
 import pathlib
@@ -20,7 +21,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from echodfkd_jax import runtime, settings
+from echodfkd_jax import disk, runtime, settings
 from echodfkd_jax.errors import PreemptedError, UserError
 
 # In the order in which "all" runs them; each is a module of `echodfkd_jax/jobs/`.
@@ -28,6 +29,16 @@ ALL_STAGES = ("prepare", "train", "evaluate", "report")
 STAGES = (*ALL_STAGES, "predict", "serve", "export", "sweep", "import_student", "all")
 # These need no experiment: with the defaults they use the shipped student in the current folder.
 _WITHOUT_CONFIG = ("predict", "serve", "export", "evaluate")
+
+# Fields that hold the path of a file or a folder, in whatever section.
+_PATH_FIELDS = frozenset(
+    {
+        *("workdir", "data_dir", "manual_dir", "weights", "clips_dir", "cache_dir"),
+        *("inputs", "output", "file", "onnx_python"),
+    }
+)
+# Stages that compute nothing.
+_WITHOUT_DEVICE = ("report",)
 
 _HELP = f"""\
 usage: python main.py --config=FILE.py[:MODE] [--stage=STAGE] [--config.SECTION.FIELD=VALUE ...]
@@ -70,6 +81,7 @@ def parse(argv: list[str]) -> Command:
         sys.exit(0)
     flags.FLAGS.mark_as_parsed()  # Grain's worker processes refuse to start otherwise.
     stage, argv = _first_word(argv)
+    argv = [_with_path(arg) for arg in argv]
     sys.modules.pop("config_config", None)  # ml_collections runs a file in what one before left.
     values = flags.FlagValues()
     flags.DEFINE_string("stage", stage, "what is run", flag_values=values)
@@ -90,6 +102,7 @@ def parse(argv: list[str]) -> Command:
         values.config.predict.inputs = left_over.pop(0)
     if left_over:
         raise UserError(f"argument {left_over[0]!r} is not a flag; write --name=value, see --help")
+    _expand_paths(values.config)
     return Command(values.config, ALL_STAGES if stage == "all" else (stage,))
 
 
@@ -98,6 +111,12 @@ def _first_word(argv: list[str]) -> tuple[str, list[str]]:
     if len(argv) > 1 and argv[1] in STAGES:
         return argv[1], [argv[0], *argv[2:]]
     return "all", argv
+
+
+def _with_path(arg: str) -> str:
+    """`--config=~/mine.py` with the folder that a shell would put there."""
+    name, equals, value = arg.partition("=")
+    return name + equals + _expanded(value) if name.lstrip("-") == "config" else arg
 
 
 def _read(values: flags.FlagValues, argv: list[str]) -> list[str]:
@@ -175,6 +194,31 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; {question}known: {', '.join(known)}"
 
 
+def _expand_paths(config: ml_collections.ConfigDict) -> None:
+    """Replaces `~` and `$NAME` in every field that names a file or a folder, as a shell would."""
+    with config.unlocked():
+        for field, value in config.items():
+            if isinstance(value, ml_collections.ConfigDict):
+                _expand_paths(value)
+            elif field in _PATH_FIELDS and isinstance(value, str):
+                config[field] = _expanded(value)
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111, "" stays ""
+
+
+def _workdir(argv: list[str]) -> str:
+    try:
+        return str(parse(argv).config.workdir)
+    except UserError:
+        return "config.workdir"
+
+
+def _is_one_of_several(config: ml_collections.ConfigDict) -> bool:
+    return bool(config.get("parallel", {}).get("coordinator", ""))
+
+
 def _quiet() -> None:
     """Warnings and errors are shown, in one style; what libraries tell about themselves is not."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
@@ -186,19 +230,37 @@ def main(argv: list[str]) -> int:
     """Runs the stages that `argv` asks for and returns the exit status."""
     _quiet()
     runtime.configure()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may be of bytes that are no text.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command = parse(argv)
         for stage in command.stages:
+            # Several processes come together before any of them touches a device.
+            if stage not in _WITHOUT_DEVICE and not _is_one_of_several(command.config):
+                runtime.start_device()
             importlib.import_module(f"echodfkd_jax.jobs.{stage}").run(command.config)
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` has. Nothing is left to be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except PreemptedError as stopped:
         print(stopped, file=sys.stderr)
         return 143
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
         return 130
+    except Exception as error:
+        # What a disk or a device says is told in one line wherever it was met; all else is a bug.
+        line = disk.told(error, _workdir(argv)) or runtime.device_error(error)
+        if not line:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -8,18 +8,26 @@ Several processes may train together (`config.parallel.coordinator`): all comput
 reads and writes the working directory and speaks.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from typing import Any
 
 import ml_collections
 
-from echodfkd_jax.datasets import generators, prepared
+from echodfkd_jax import disk
+from echodfkd_jax.datasets import generators, prepared, recipe
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
-from echodfkd_jax.settings import AugmentSettings, InputSettings, ParallelSettings, TrainSettings
+from echodfkd_jax.settings import (
+    AugmentSettings,
+    InputSettings,
+    ParallelSettings,
+    TrainSettings,
+    check_seed,
+)
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.training import announcements
 from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
@@ -27,21 +35,47 @@ from echodfkd_jax.training.interruption import StopNotice
 from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first
 from echodfkd_jax.training.trainer import Trainer
 
+# Held while a run is trained; left there.
+_LOCK = ".training.lock"
+
 
 def run(config: ml_collections.ConfigDict) -> None:
     """Trains `config.model`, from the start or from the last checkpoint.
 
     Raises:
         UserError: the configuration does not fit itself, the devices, the data, or the run that is
-            already in `config.workdir`; the loss is no longer finite; or the disk is full.
+            already in `config.workdir`; another training is going on there; the loss is no longer
+            finite; or the disk is full.
         PreemptedError: SIGTERM arrived, and the run is saved.
     """
     settings = TrainSettings.of(config.train)
     inputs = InputSettings.of(config.input)
     augment = AugmentSettings.of(config.augment)
     devices = ParallelSettings.of(config.parallel)
+    check_seed(config.seed)
+    known = recipe.REGISTERED.get(config.dataset.name)
+    if known is not None and known.is_generated:  # Recorded clips are continued.
+        inputs.check_windows(config.dataset.num_frames)
 
     join(devices)
+    with contextlib.ExitStack() as held:
+        on_first(lambda: _hold(pathlib.Path(config.workdir), held))
+        _train(config, settings, inputs, augment, devices)
+
+
+def _hold(workdir: pathlib.Path, held: contextlib.ExitStack) -> None:
+    """Keeps other trainings out of the folder until `held` is closed, or the process ends."""
+    taken = f"config.workdir={workdir}: another training is writing there; wait for it, or end it"
+    held.enter_context(disk.locked(workdir / _LOCK, taken))
+
+
+def _train(
+    config: ml_collections.ConfigDict,
+    settings: TrainSettings,
+    inputs: InputSettings,
+    augment: AugmentSettings,
+    devices: ParallelSettings,
+) -> None:
     checkpoints = Checkpoints(config.workdir, keep_latest=settings.keep_checkpoints)
     saved, progress = _restore(config, checkpoints)
     reason = progress.finished(num_epochs=settings.num_epochs, patience=settings.patience)
@@ -87,7 +121,7 @@ def _restore(
 def _begin(config: ml_collections.ConfigDict, trainer: Trainer) -> None:
     """Writes what says what is trained."""
     run_config.save(config)
-    (pathlib.Path(config.workdir) / "parameters.txt").write_text(trainer.overview + "\n")
+    disk.write_text(pathlib.Path(config.workdir) / "parameters.txt", trainer.overview + "\n")
 
 
 def _open_input(

@@ -16,6 +16,16 @@ NETWORKS = {
 # Fields that say how a model is run, not what its weights are.
 _RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat"})
 _DTYPES = ("float32", "bfloat16")
+# Smallest and largest value of fields that are sizes; every block halves 112 pixels.
+_LIMITS = {
+    "blocks": (1, 6),
+    "layers": (1, 64),
+    "filters": (1, 4096),
+    "stride": (1, 16),
+    "warmup": (0, 100),
+    "context": (0, 1000),
+    "channels": (1, 4096),
+}
 
 
 def build_model(name: str, **fields: Any) -> nn.Module:
@@ -27,7 +37,8 @@ def build_model(name: str, **fields: Any) -> nn.Module:
         **fields: the model's fields.
 
     Raises:
-        UserError: an unknown name or field, or another `dtype` than float32 and bfloat16.
+        UserError: an unknown name or field, a size that cannot be, or another `dtype` than float32
+            and bfloat16.
     """
     kind = seams.find("config.model.name", name, NETWORKS)
     known = {field.name for field in dataclasses.fields(kind)} - {"parent", "name"}
@@ -41,6 +52,11 @@ def build_model(name: str, **fields: Any) -> nn.Module:
             f"config.model.dtype={fields['dtype']!r}: expected {' or '.join(map(repr, _DTYPES))}"
         )
     fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    for field, (least, most) in _LIMITS.items():
+        values = fields.get(field, least)
+        for value in values if isinstance(values, tuple) else (values,):
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise UserError(f"config.model.{field}={values!r}: expected {least} to {most}")
     try:
         return kind(**fields)
     except TypeError as error:

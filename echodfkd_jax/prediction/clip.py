@@ -1,22 +1,25 @@
 """One clip from pixels to masks, beats and numbers, and from file to files."""
 
 import dataclasses
+import functools
 import math
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from echodfkd_jax.clips import inputs
+from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.reporting import predictions
 from echodfkd_jax.runs.student import load_student
 from echodfkd_jax.settings import PredictSettings
-from echodfkd_jax.types import SoftMask
+from echodfkd_jax.types import Frames, SoftMask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +31,9 @@ class ClipPrediction:
         fitted: what the student saw, uint8 (t, 112, 112), and which part of the clip that is.
         mask: round(255 * probability) of every pixel of `fitted.frames`.
         fps: frames per second; nan when unknown.
+        times_s: of every frame; None when they are evenly spaced, or unknown.
+        exchanged: whether left and right of the clip were exchanged before it was outlined.
+        notes: sentences about what was done with the clip.
         report: beats, ejection fraction, volumes, and how far to trust them.
     """
 
@@ -35,12 +41,16 @@ class ClipPrediction:
     fitted: inputs.Fitted
     mask: SoftMask
     fps: float
+    times_s: timing.Times | None
+    exchanged: bool
+    notes: tuple[str, ...]
     report: ClipReport
 
     def in_source(self) -> UInt8[np.ndarray, "t source_h source_w"]:
         """The soft masks in the clip's own pixels."""
         height, width = self.clip.frames.shape[1:]
-        return inputs.restore_masks(self.mask, self.fitted.box, height, width)
+        mask = mirror.mirror_frames(self.mask) if self.exchanged else self.mask
+        return inputs.restore_masks(mask, self.fitted.box, height, width)
 
 
 def predict(
@@ -49,6 +59,7 @@ def predict(
     *,
     fps: float = 0.0,
     crop: str = "square",
+    mirrored: str = "auto",
 ) -> ClipPrediction:
     """Outlines the left ventricle in a clip and measures it.
 
@@ -58,6 +69,7 @@ def predict(
             `load_student` gave, which saves loading it again.
         fps: frames per second; 0: what the file says.
         crop: "square" (the largest one around the middle) or "full" (squeezed).
+        mirrored: whether left and right are exchanged: "yes", "no", or "auto" to find out.
 
     Raises:
         UserError: the clip cannot be read, or is of one grey throughout.
@@ -75,10 +87,23 @@ def predict(
     grey = int(fitted.frames.min())
     if grey == fitted.frames.max():
         raise UserError(f"{name}: every pixel of it is {grey}; expected a picture to outline")
-    mask = predict_clip(network, fitted.frames)
+    outline = functools.partial(predict_clip, network)
+    exchanged, doubt, notes = _which_way_round(fitted.frames, mirrored, outline)
+    if exchanged:
+        fitted = fitted._replace(frames=mirror.mirror_frames(fitted.frames))
+    mask = outline(fitted.frames)
     square, side_mm = inputs.with_square_pixels(mask, fitted)
-    rate = fps or source.fps
-    return ClipPrediction(source, fitted, mask, rate, report_clip(square, rate, side_mm))
+    rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
+    return ClipPrediction(
+        clip=source,
+        fitted=fitted,
+        mask=mask,
+        fps=rate,
+        times_s=times_s,
+        exchanged=exchanged,
+        notes=(*source.notes, *notes),
+        report=_doubted(report_clip(square, rate, side_mm, times_s), doubt),
+    )
 
 
 def predict_file(
@@ -100,7 +125,7 @@ def predict_file(
     Raises:
         UserError: the clip cannot be read, or is of one grey throughout.
     """
-    found = predict(path, student, fps=settings.fps, crop=settings.crop)
+    found = predict(path, student, fps=settings.fps, crop=settings.crop, mirrored=settings.mirrored)
     clip, fitted, fps = found.clip, found.fitted, found.fps
     content = {
         "name": name,
@@ -108,13 +133,50 @@ def predict_file(
         "student": student.metadata,
         "num_frames": len(clip.frames),
         "fps": fps if math.isfinite(fps) else None,
+        "times_s": None if found.times_s is None else found.times_s.tolist(),
+        "shown": {
+            "left_and_right_exchanged": clip.turn.mirrored != found.exchanged,
+            "turned_degrees": clip.turn.degrees,
+            "pixel_aspect": clip.pixel_aspect,
+        },
         "source_height_px": clip.frames.shape[1],
         "source_width_px": clip.frames.shape[2],
         "crop": settings.crop,
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
-        "notes": list(clip.notes),
-        **predictions.numbers(found.report, found.mask, fps),
+        "notes": list(found.notes),
+        **predictions.numbers(found.report, found.mask),
     }
-    predictions.write_clip(output, name, fitted.frames, found.mask, content, fps)
+    predictions.write_clip(output, name, fitted.frames, found.mask, content, fps, found.times_s)
     return content
+
+
+def _which_way_round(
+    frames: Frames, asked: str, outline: Callable[[Frames], SoftMask]
+) -> tuple[bool, str, tuple[str, ...]]:
+    """Whether left and right are to be exchanged, a remark where that is in doubt, and notes."""
+    if asked == "no":
+        return False, "", ()
+    if asked == "yes":
+        return True, "", ("left and right were exchanged, as config.predict.mirrored says",)
+    some = frames[mirror.middle_frames(len(frames))]
+    found = mirror.compare(some, outline(some), outline(mirror.mirror_frames(some)))
+    if found.mirrored:
+        note = (
+            "left and right were exchanged: the model is surer of its outline that way, and it "
+            "lies where a left ventricle is shown; config.predict.mirrored=no leaves them"
+        )
+        return True, "", (note,)
+    doubt = (
+        "Whether left and right are exchanged could not be told, and it matters; "
+        "config.predict.mirrored=yes or no says it."
+    )
+    return False, doubt if found.doubted else "", ()
+
+
+def _doubted(report: ClipReport, remark: str) -> ClipReport:
+    if not remark:
+        return report
+    return dataclasses.replace(
+        report, confidence=min(report.confidence, 0.5), remarks=(*report.remarks, remark)
+    )

@@ -20,6 +20,7 @@ from echodfkd_jax.settings.training import (
     InputSettings,
     ParallelSettings,
     TrainSettings,
+    check_seed,
 )
 from echodfkd_jax.settings.use import (
     ExportSettings,
@@ -68,6 +69,7 @@ __all__ = [
     "SweepSettings",
     "TeacherSettings",
     "TrainSettings",
+    "check_seed",
     "default_config",
     "describe",
 ]

@@ -81,7 +81,7 @@ class EvalSettings(Section):
     split: str = setting("test", "of the data set: train, validation or test; 'all' of a folder")
     clips_dir: str = setting("", "a folder in the EchoNet layout, instead of the split")
     bootstrap_samples: int = setting(10_000, "for the intervals", least=1)
-    seed: int = setting(0, "of the bootstrap", least=0)
+    seed: int = setting(0, "of the bootstrap", least=0, most=2**63 - 1)
     batch_size: int = setting(4, "clips of equal length that are predicted at once", least=1)
     watch: bool = setting(False, "score every checkpoint until training has ended")
     poll_s: float = setting(5.0, "seconds between two looks at the checkpoints while watching")

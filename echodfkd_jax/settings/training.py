@@ -3,7 +3,22 @@
 import dataclasses
 from typing import ClassVar
 
+from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings.section import Section, setting
+
+# Larger seeds are not taken by every generator of random numbers.
+MAX_SEED = 2**31 - 2
+
+
+def check_seed(seed: int) -> int:
+    """Returns `config.seed`.
+
+    Raises:
+        UserError: it is no seed.
+    """
+    if not (isinstance(seed, int) and 0 <= seed <= MAX_SEED):
+        raise UserError(f"config.seed={seed!r}: expected 0 to {MAX_SEED}")
+    return seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +41,7 @@ class InputSettings(Section):
     )
     window_frames: int = setting(25, "consecutive frames the network sees at once", least=1)
     num_threads: int = setting(
-        2, "threads that read clips ahead; 0 reads when asked", least=0, resumable=True
+        2, "threads that read clips ahead; 0 reads when asked", least=0, most=256, resumable=True
     )
     cache_gib: float = setting(
         4.0, "decoded clips kept in memory; others are read again", least=0, resumable=True
@@ -34,6 +49,19 @@ class InputSettings(Section):
     subsample: int = setting(
         1, "every so many pixels each way are learnt from; inference takes all", least=1, most=2
     )
+
+    def check_windows(self, num_frames: int) -> None:
+        """Refuses windows that are longer than the clips.
+
+        Args:
+            num_frames: of the clips that are made.
+
+        Raises:
+            UserError: they are longer.
+        """
+        fits = self.source != "dataset" or self.window_frames <= num_frames
+        expected = f"at most config.dataset.num_frames, {num_frames}"
+        self.require(fits, "window_frames", self.window_frames, expected)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +130,13 @@ class AugmentSettings(Section):
     gamma: float = setting(
         0.0, "grey values to the power of 2^-gamma to 2^gamma", least=0, most=3, off=True
     )
+    veil: float = setting(
+        0.0,
+        "white laid over the sector, this fraction at most, as on scanners that show blood grey",
+        least=0,
+        most=1,
+        off=True,
+    )
     speckle: float = setting(
         0.0,
         "standard deviation of noise that multiplies, new in every frame and pixel, at most",
@@ -122,6 +157,13 @@ class AugmentSettings(Section):
         0.0, "size times 2^-scale to 2^scale; larger ones are cropped", least=0, most=2, off=True
     )
     max_stride: int = setting(1, "every 1st to max_stride-th frame", least=1, off=True)
+    still: float = setting(
+        0.0,
+        "fraction of the clips of which one frame stands still: pictures are segmented too",
+        least=0,
+        most=1,
+        off=True,
+    )
     sector_degrees: float = setting(
         0.0,
         "of a sector of 90 degrees, blacked out on each side, at most",

@@ -36,6 +36,11 @@ class PredictSettings(Section):
         choices=("square", "full"),
     )
     fps: float = setting(0.0, "frames per second; 0: what the file says", least=0, most=1e6)
+    mirrored: str = setting(
+        "auto",
+        "whether left and right of the clips are exchanged; auto: found out for each of them",
+        choices=("auto", "yes", "no"),
+    )
     stream: bool = setting(False, "frames from standard input, see docs/predict.md")
 
 

@@ -1,5 +1,6 @@
 """Apical four-chamber clips from a random key: anatomy, motion, acquisition, all in JAX."""
 
+from echodfkd_jax.synthesis.phantom.chambers import STRUCTURES
 from echodfkd_jax.synthesis.phantom.clip import (
     FRAME_SIZE,
     TRAINING_POOR_WINDOWS,
@@ -8,4 +9,11 @@ from echodfkd_jax.synthesis.phantom.clip import (
     make_clip,
 )
 
-__all__ = ["FRAME_SIZE", "TRAINING_POOR_WINDOWS", "VERSION", "SyntheticClip", "make_clip"]
+__all__ = [
+    "FRAME_SIZE",
+    "STRUCTURES",
+    "TRAINING_POOR_WINDOWS",
+    "VERSION",
+    "SyntheticClip",
+    "make_clip",
+]

@@ -20,7 +20,7 @@ from echodfkd_jax.settings import AugmentSettings
 # Angle between the middle of a sector and its edge, before anything is cut.
 SECTOR_HALF_DEGREES = 45.0
 # Draws, in the order of the keys that they take.
-_DRAWS = ("stride", "sector", "move", "speckle", "noise", "blur", "gain", "gamma")
+_DRAWS = ("stride", "sector", "move", "speckle", "noise", "blur", "gain", "gamma", "still", "veil")
 
 Rows = Int[Array, "b"]
 # Step, rows of the clips, and what `Input.expand` gives -> the same, changed.
@@ -99,6 +99,9 @@ def augment_clip(
     if settings.max_stride > 1:
         stride = jax.random.randint(keys["stride"], (), 1, settings.max_stride + 1)
         video, target = quicken(video, stride), quicken(target, stride)
+    if settings.still:
+        stands = jax.random.uniform(keys["still"]) < settings.still
+        video, target = (jnp.where(stands, each[:1], each) for each in (video, target))
     grey = video.astype(jnp.float32)
     if settings.sector_degrees:
         cut = settings.sector_degrees * jax.random.uniform(keys["sector"], (2,))
@@ -115,6 +118,11 @@ def augment_clip(
     if settings.gamma:
         exponent = 2 ** (settings.gamma * _symmetric(keys["gamma"]))
         grey = 255 * jnp.power(jnp.clip(grey / 255, 0, 1), exponent)
+    if settings.veil:
+        # Every other clip, and only where the scanner shows anything: outside it is black.
+        share = jnp.maximum(settings.veil * _symmetric(keys["veil"]), 0.0)
+        lit = blur(1.0 * jnp.any(grey > 12, axis=0, keepdims=True), 1.5)
+        grey = grey + share * (255 - grey) * lit
     if settings.gain:
         grey = grey * 2 ** (settings.gain * _symmetric(keys["gain"]))
     return _to_uint8(grey), target

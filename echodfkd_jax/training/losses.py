@@ -61,18 +61,23 @@ def binary_cross_entropy(
 def soft_dice(
     logits: Logits, target: Target, frame_weights: FrameWeights = None
 ) -> Float[Array, "b"]:
-    """1 - Dice of the probabilities, of every frame and structure by itself, then their mean."""
+    """One minus the Dice of probabilities (Milletari et al., arXiv 1606.04797), frame by frame.
+
+    Small hearts and end-systole count as much as large ones, unlike in a mean over pixels. A frame
+    without a mask in either is 0; every structure counts by itself.
+    """
     predicted, wanted = jax.nn.sigmoid(logits.astype(jnp.float32)), _probability(target)
+    # Squares, so that the Dice of two equal soft masks is 1.
     both = jnp.sum(predicted * wanted, axis=(2, 3), keepdims=True)
-    either = jnp.sum(predicted + wanted, axis=(2, 3), keepdims=True)
-    dice = (2 * both + _DICE_SMOOTHING) / (either + _DICE_SMOOTHING)
+    size = jnp.sum(predicted**2 + wanted**2, axis=(2, 3), keepdims=True)
+    dice = (2 * both + _DICE_SMOOTHING) / (size + _DICE_SMOOTHING)
     return _mean(1 - dice, frame_weights)
 
 
 def cross_entropy_and_dice(
     logits: Logits, target: Target, frame_weights: FrameWeights = None
 ) -> Float[Array, "b"]:
-    """The sum of the two, as nnU-Net takes it (Isensee et al., Nature Methods 2021)."""
+    """The sum of both: sharp outlines, and end-systole as good as end-diastole."""
     return binary_cross_entropy(logits, target, frame_weights) + soft_dice(
         logits, target, frame_weights
     )

@@ -6,16 +6,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
-from echodfkd_jax.synthesis.phantom import acquisition, anatomy, motion, valves
+from echodfkd_jax.synthesis.phantom import acquisition, anatomy, chambers, motion, tissue, valves
 from echodfkd_jax.synthesis.phantom.acquisition import FRAME_SIZE
+from echodfkd_jax.synthesis.phantom.chambers import STRUCTURES
+from echodfkd_jax.synthesis.phantom.decibels import NEPER, amplitude
 from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_window
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "4"
+VERSION = "5"
 # Share of poor windows among training clips; as many are fair. What is learned from them holds on
 # real clips; what is measured, on validation and test clips, is measured through clear ones.
-TRAINING_POOR_WINDOWS = 0.4
+TRAINING_POOR_WINDOWS = 0.3
 
 
 class SyntheticClip(NamedTuple):
@@ -24,6 +26,8 @@ class SyntheticClip(NamedTuple):
     Attributes:
         frames: uint8 (t, 112, 112).
         mask: bool (t, 112, 112), the left-ventricular cavity.
+        structures: bool (t, 112, 112, 5), the structures that `STRUCTURES` names, the cavity first;
+            no two overlap.
         fps: frames per second.
         ed_frame: frame of the largest LV area (the earliest of equals).
         es_frame: frame of the smallest LV area.
@@ -34,6 +38,7 @@ class SyntheticClip(NamedTuple):
 
     frames: UInt8[Array, "t h w"]
     mask: Bool[Array, "t h w"]
+    structures: Bool[Array, "t h w s"]
     fps: Float[Array, ""]
     ed_frame: Int[Array, ""]
     es_frame: Int[Array, ""]
@@ -80,7 +85,7 @@ def readable(
     scanner: acquisition.Scanner,
     sector: acquisition.Sector,
     heart: anatomy.Anatomy,
-    tissue: anatomy.Tissue,
+    levels: tissue.Tissue,
     pose: motion.Pose,
     still: motion.Motion,
     window: Window,
@@ -92,34 +97,34 @@ def readable(
     s = jnp.tile((jnp.arange(16) + 0.5) / 16, 2)
     side = jnp.repeat(jnp.arange(2), 16)
     half, _ = motion.half_widths(heart, still, s, 1.0 * side)
-    u = (half + 0.5 * heart.wall[side]) * (2.0 * side - 1.0)
+    u = (half + heart.gap[side] + 0.5 * heart.wall[side]) * (2.0 * side - 1.0)
     x, y = motion.image_coordinates(heart, pose, u, s * heart.length)
     row, column = acquisition.nearest_sample(sector, x, y)
     power = jnp.sum(scanner.clutter**2, axis=-1) + 2.0 * scanner.noise**2
     patches = (acquisition.DEPTHS // 4, 4, acquisition.BEAMS // 4, 4)
     power = jnp.mean(power.reshape(patches), axis=(1, 3))[row // 4, column // 4]
-    echo_db = tissue.wall[side] + scanner.gain_db[row, column]
-    margin = jnp.median(echo_db - (10.0 / jnp.log(10.0)) * jnp.log(power + 1e-9))
+    wall_db = jnp.stack([levels.septal, levels.lateral])[side]
+    margin = wall_db + scanner.gain_db[row, column] - 0.5 * NEPER * jnp.log(power + 1e-9)
     # At least half of the wall outshines the clutter before it by so much, in dB.
-    wanted = by_window(window, clear=10.0, fair=4.0, poor=4.0)
-    less = jnp.exp(-jnp.maximum(wanted - margin, 0.0) * (jnp.log(10.0) / 20.0))
+    wanted = by_window(window, clear=5.0, fair=4.0, poor=3.0)
+    less = amplitude(jnp.minimum(jnp.median(margin) - wanted, 0.0))
     return scanner._replace(clutter=scanner.clutter * less, noise=scanner.noise * less)
 
 
-def _nearest(table: Float[Array, "n n 2"], u: Array, v: Array) -> Float[Array, "d b 2"]:
-    """Scatterers of the reference map at heart coordinates; the map's border continues outward."""
+def _cell(u: Array, v: Array) -> Array:
+    """Number of the reference map's cell at heart coordinates; its border continues outward."""
     step = anatomy.MAP_EXTENT / anatomy.MAP_SIZE
     column = jnp.clip((u - anatomy.U_MIN) / step, 0, anatomy.MAP_SIZE - 1).astype(jnp.int32)
     row = jnp.clip((v - anatomy.V_MIN) / step, 0, anatomy.MAP_SIZE - 1).astype(jnp.int32)
-    flat = table.reshape(-1, 2)
-    return jnp.take(flat, row * anatomy.MAP_SIZE + column, axis=0, mode="clip")
+    return row * anatomy.MAP_SIZE + column
 
 
 class Scene(NamedTuple):
     """Everything that was drawn for one clip, before a pixel is made."""
 
     heart: anatomy.Anatomy
-    tissue: anatomy.Tissue
+    others: chambers.Chambers
+    levels: tissue.Tissue
     movement: motion.Motion
     leaflets: valves.Valves
     sector: acquisition.Sector
@@ -127,7 +132,7 @@ class Scene(NamedTuple):
     pose: motion.Pose
     markings: Float[Array, "h w"]
     mm_per_px: Float[Array, ""]
-    tissue_key: PRNGKeyArray
+    level_key: PRNGKeyArray
     scatterer_key: PRNGKeyArray
     noise_key: PRNGKeyArray
 
@@ -136,26 +141,29 @@ def sample_scene(
     key: PRNGKeyArray, *, num_frames: int, poor_windows: Float[Array, ""] | float = 0.0
 ) -> Scene:
     """Draws the heart, its motion, the scanner and the pose of one clip; see `make_clip`."""
-    keys = jax.random.split(key, 13)
+    keys = jax.random.split(key, 14)
     window = sample_window(keys[12], poor_windows)
     heart = anatomy.sample_anatomy(keys[0], window)
     movement = motion.sample_motion(keys[1], num_frames)
     sector = acquisition.sample_sector(keys[3])
     at_rest = movement._replace(contraction=jnp.zeros(()))
-    tissue = anatomy.sample_tissue(keys[11], window)
+    levels = tissue.sample_tissue(keys[11], window)
     pose = _pose(keys[5], sector, heart, at_rest)
-    scanner = acquisition.sample_scanner(keys[4], sector, window)
+    # However the heart leans, its base lies about level in the picture.
+    heart = heart._replace(base_tilt=jnp.clip(heart.base_tilt + 0.8 * pose.tilt, -0.35, 0.45))
+    scanner = acquisition.sample_scanner(keys[4], window)
     return Scene(
         heart=heart,
-        tissue=tissue,
+        others=chambers.sample_chambers(keys[13], heart),
+        levels=levels,
         movement=movement,
         leaflets=valves.sample_valves(keys[2], window),
         sector=sector,
-        scanner=readable(scanner, sector, heart, tissue, pose, at_rest, window),
+        scanner=readable(scanner, sector, heart, levels, pose, at_rest, window),
         pose=pose,
         markings=acquisition.sample_markings(keys[6], sector),
         mm_per_px=Draws(keys[9]).uniform(1.2, 1.8),
-        tissue_key=keys[7],
+        level_key=keys[7],
         scatterer_key=keys[8],
         noise_key=keys[10],
     )
@@ -184,14 +192,16 @@ def render(scene: Scene) -> SyntheticClip:
     heart, movement, sector, scanner = scene.heart, scene.movement, scene.sector, scene.scanner
     leaflets, pose = scene.leaflets, scene.pose
     num_frames = len(movement.contraction)
-    level = anatomy.reference_level(scene.tissue_key, heart, scene.tissue)
-    scatterers = anatomy.reflectivity(scene.scatterer_key, level)
+    place = anatomy.places(heart)
+    level = tissue.echo_level(scene.level_key, heart, scene.levels, scene.others, place)
+    scatterers = tissue.reflectivity(scene.scatterer_key, level).reshape(-1, 2)
+    labels = chambers.labels(place, heart, scene.others).reshape(-1)
     conversion = acquisition.scan_conversion(sector)
     beam_x, beam_y = acquisition.sector_points(sector)
     pixel_y, pixel_x = jnp.meshgrid(
         jnp.arange(FRAME_SIZE) * 1.0, jnp.arange(FRAME_SIZE) * 1.0, indexing="ij"
     )
-    gain = jnp.exp(scanner.gain_db * (jnp.log(10.0) / 20.0))[..., None]
+    gain = amplitude(scanner.gain_db)[..., None]
     texture = jax.random.normal(scene.noise_key, (2, acquisition.DEPTHS, acquisition.BEAMS, 2))
 
     def echo(number: Array) -> tuple[motion.Motion, Float[Array, "d b"]]:
@@ -199,24 +209,30 @@ def render(scene: Scene) -> SyntheticClip:
         now = motion.at_frame(movement, number)
         u, v = motion.heart_coordinates(heart, now, pose, beam_x, beam_y)
         u0, v0 = motion.to_reference(heart, now, u, v)
-        signal = _nearest(scatterers, u0, v0)
+        signal = jnp.take(scatterers, _cell(u0, v0), axis=0, mode="clip")
         glint = valves.leaflet_level(leaflets, heart, now, u, v)
         # The leaflets' own scatterers: any fixed field will do.
-        signal = signal + texture[0] * jnp.exp(glint * (jnp.log(10.0) / 20.0))[..., None]
+        signal = signal + texture[0] * amplitude(glint)[..., None]
         fresh = _fresh_noise(texture, number)
         signal = signal * gain + scanner.clutter * (1.0 + scanner.shimmer * fresh)
         signal = signal + scanner.noise[..., None] * fresh
         return now, acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
 
-    display = acquisition.adjust(scanner, echo(jnp.zeros((), jnp.int32))[1])
+    shown = 1.0 * acquisition.in_view(sector, beam_x, beam_y)
+    display = acquisition.adjust(scanner, echo(jnp.zeros((), jnp.int32))[1], shown)
 
     def frame(number: Array) -> tuple[Array, Array, Array]:
         now, received = echo(number)
         image = acquisition.to_image(conversion, acquisition.display(display, received))
         pu, pv = motion.heart_coordinates(heart, now, pose, pixel_x, pixel_y)
-        return image, motion.cavity_mask(heart, now, pu, pv), motion.volume(heart, now)
+        label = jnp.take(labels, _cell(*motion.to_reference(heart, now, pu, pv)), mode="clip")
+        cavity = motion.cavity_mask(heart, now, pu, pv)
+        others = (label[..., None] == jnp.arange(1, len(STRUCTURES))) & ~cavity[..., None]
+        structures = jnp.concatenate([cavity[..., None], others], axis=-1)
+        return image, structures, motion.volume(heart, now)
 
-    images, masks, volumes = jax.lax.map(frame, jnp.arange(num_frames))
+    images, structures, volumes = jax.lax.map(frame, jnp.arange(num_frames))
+    masks = structures[..., 0]
     previous = jnp.concatenate([images[:1], images[:-1]])
     images = images + scanner.blend * (previous - images)
 
@@ -232,6 +248,7 @@ def render(scene: Scene) -> SyntheticClip:
     return SyntheticClip(
         frames=jax.vmap(finish)(images),
         mask=masks,
+        structures=structures,
         fps=movement.fps,
         ed_frame=ed_frame.astype(jnp.int32),
         es_frame=es_frame.astype(jnp.int32),

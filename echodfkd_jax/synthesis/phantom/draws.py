@@ -71,3 +71,24 @@ class Draws:
         """A smooth random field: `cells` x `cells` normal values, enlarged bicubically."""
         coarse = jax.random.normal(self.key(), (cells, cells), jnp.float32)
         return amplitude * jax.image.resize(coarse, (height, width), method="cubic")
+
+    def clusters(
+        self, height: int, width: int, cells: int, count: int, amplitude: Float[Array, ""] | float
+    ) -> Float[Array, "h w"]:
+        """Patches of 1 to `count` kinds, each even, with borders between them.
+
+        Args:
+            height: of the field.
+            width: of the field.
+            cells: sets the patches' size: about a `cells`-th of the field.
+            count: of kinds.
+            amplitude: standard deviation of the kinds' values.
+        """
+        field = self.smooth_field(height, width, cells, 1.0)
+        value = self.normal(0.0, 1.0, -2.5, 2.5, (count,))
+        border = self.normal(0.0, 0.8, -2.0, 2.0, (count - 1,))
+        total = jnp.full((height, width), value[0])
+        for kind in range(1, count):
+            share = jnp.clip(3.0 * (field - border[kind - 1]) + 0.5, 0.0, 1.0)
+            total = total + (value[kind] - total) * share
+        return amplitude * total

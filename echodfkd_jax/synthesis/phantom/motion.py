@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from echodfkd_jax.synthesis.phantom.anatomy import Anatomy, cavity_profile
+from echodfkd_jax.synthesis.phantom.anatomy import Anatomy, cavity_profile, lateral, per_side
 from echodfkd_jax.synthesis.phantom.draws import Draws
 
 MAX_BEATS = 24
@@ -125,7 +125,7 @@ def sample_motion(key: PRNGKeyArray, num_frames: int) -> Motion:
         narrowing=jnp.clip(narrowing * jnp.stack([1.0 + imbalance, 1.0 - imbalance]), 0.0, 0.75),
         apical_excess=k.normal(0.05, 0.25, -0.7, 0.5, (2,)),
         thickening=ejection * k.uniform(0.6, 1.8),
-        compaction=k.uniform(0.0, 1.3) * jnp.sqrt(ejection),
+        compaction=k.uniform(0.6, 1.6) * jnp.sqrt(ejection),
         drift=drift + contraction[:, None] * swing,
         rock=contraction * k.normal(0.0, 0.03, -0.09, 0.09),
     )
@@ -197,13 +197,10 @@ def half_widths(
     anatomy: Anatomy, motion: Motion, s: Float[Array, "*n"], side: Float[Array, "*n"]
 ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
     """Half-width of the cavity at s: (in this frame, at end-diastole), pixels."""
-
-    def pick(pair: Float[Array, "2"]) -> Float[Array, "*n"]:
-        return pair[0] + (pair[1] - pair[0]) * side
-
-    rest = cavity_profile(anatomy, s, side) * pick(anatomy.half_width)
-    regional = 1.0 + pick(motion.apical_excess) * (1.0 - 2.0 * jnp.clip(s, 0.0, 1.0))
-    narrowed = jnp.clip(pick(motion.narrowing) * regional * motion.contraction, -0.2, 0.85)
+    rest = cavity_profile(anatomy, s, side) * per_side(anatomy.half_width, side)
+    regional = 1.0 + per_side(motion.apical_excess, side) * (1.0 - 2.0 * jnp.clip(s, 0.0, 1.0))
+    narrowing = per_side(motion.narrowing, side)
+    narrowed = jnp.clip(narrowing * regional * motion.contraction, -0.2, 0.85)
     return rest * (1.0 - narrowed), rest
 
 
@@ -212,10 +209,11 @@ def cavity_mask(
 ) -> Bool[Array, "*n"]:
     """Which points lie in the left-ventricular cavity in this frame.
 
-    The reader's convention: trabeculae and papillary muscles are inside, the base is the straight
-    line between the hinges of the mitral valve.
+    The reader's convention: the outline is where the blood ends, a little inside of the bright
+    wall; trabeculae and papillary muscles are inside; the base is the straight line between the
+    hinges of the mitral valve.
     """
-    side = (u > 0).astype(jnp.float32)
+    side = lateral(u)
     s = axis_position(anatomy, motion, v)
     now, _ = half_widths(anatomy, motion, s, side)
     above_base = v - anatomy.base_tilt * u < base_position(anatomy, motion)
@@ -228,7 +226,7 @@ def to_reference(
     """Heart coordinates of this frame to those the same piece of tissue has at end-diastole."""
     base, apex = base_position(anatomy, motion), apex_position(anatomy, motion)
     below = v - anatomy.base_tilt * u - base
-    side = (u > 0).astype(jnp.float32)
+    side = lateral(u)
     s = axis_position(anatomy, motion, v)
     # The outline is no line of tissue: contraction presses the trabeculae out of it.
     pressed = motion.compaction * motion.contraction
@@ -250,22 +248,27 @@ def to_reference(
         ),
     )
     now, _ = half_widths(anatomy, motion, s, side)
-    width = anatomy.half_width[0] + (anatomy.half_width[1] - anatomy.half_width[0]) * side
-    rest = cavity_profile(anatomy, v0 / anatomy.length, side) * width
-    layer = anatomy.trabecular[0] + (anatomy.trabecular[1] - anatomy.trabecular[0]) * side
-    line = rest - jnp.minimum(pressed * layer, 0.35 * rest)
-    wall = anatomy.wall[0] + (anatomy.wall[1] - anatomy.wall[0]) * side
-    thick = wall * (1.0 + motion.thickening * motion.contraction)
+    rest = cavity_profile(anatomy, v0 / anatomy.length, side) * per_side(anatomy.half_width, side)
+    line = rest - jnp.minimum(pressed * per_side(anatomy.trabecular, side), 0.35 * rest)
+    gap, muscle = per_side(anatomy.gap, side), per_side(anatomy.wall, side)
+    growth = 1.0 + motion.thickening * motion.contraction
     distance = jnp.abs(u)
-    outside = distance - now - thick
+    # Beyond the outline: the gap, with what was pressed into it; the muscle, thickened; the rest.
+    beyond = distance - now
+    in_muscle = beyond - gap
+    outside = in_muscle - muscle * growth
     fade = jnp.clip(1.0 - outside / _REACH_PX, 0.0, 1.0)
     u0 = jnp.where(
-        distance < now,
+        beyond < 0,
         distance * line / jnp.maximum(now, 1e-3),
         jnp.where(
-            outside < 0,
-            line + (distance - now) * (rest + wall - line) / thick,
-            distance + (rest + wall - now - thick) * fade,
+            in_muscle < 0,
+            line + beyond * (rest + gap - line) / gap,
+            jnp.where(
+                outside < 0,
+                rest + gap + in_muscle / growth,
+                distance + (rest - now - muscle * (growth - 1.0)) * fade,
+            ),
         ),
     )
     return jnp.sign(u) * u0, v0
