@@ -18,6 +18,7 @@ import ml_collections
 from echodfkd_jax import disk
 from echodfkd_jax.datasets import generators, prepared, recipe
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
@@ -53,6 +54,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     augment = AugmentSettings.of(config.augment)
     devices = ParallelSettings.of(config.parallel)
     check_seed(config.seed)
+    build_model(**config.model)  # What cannot be is refused before anything is opened.
     known = recipe.REGISTERED.get(config.dataset.name)
     if known is not None and known.is_generated:  # Recorded clips are continued.
         inputs.check_windows(config.dataset.num_frames)
