@@ -21,8 +21,8 @@ import numpy as np
 import optax
 
 from benchmarks import students, timing
+from echodfkd_jax.settings import ParallelSettings
 from echodfkd_jax.training.parallel import Parallel
-from echodfkd_jax.training.settings import ParallelSettings
 from echodfkd_jax.training.state import TrainState
 from echodfkd_jax.training.step import train_step
 

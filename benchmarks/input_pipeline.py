@@ -23,8 +23,8 @@ from benchmarks import students, timing
 from configs import synthetic
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.jobs import prepare
+from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.training.input import DatasetInput
-from echodfkd_jax.training.settings import InputSettings
 from echodfkd_jax.training.state import TrainState
 from echodfkd_jax.training.step import train_step
 

@@ -24,7 +24,7 @@ figure, +-0.0005): size 11 (5,701 weights) 0.784, size 33 (611,185) 0.908, size 
 
 import ml_collections
 
-from configs import synthetic
+from echodfkd_jax.settings import default_config
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -38,19 +38,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     """
     if arg:
         raise ValueError(f"mode {arg!r} is unknown; this configuration has none")
-    config = synthetic.get_config("paper")  # The recipe is the same, the clips are not.
+    config = default_config()  # The published recipe.
     config.workdir = "runs/echonet_dynamic"
-
-    config.dataset = ml_collections.ConfigDict()
     config.dataset.name = "echonet_dynamic"
-    config.dataset.data_dir = ""  # empty: tfds' own default, ~/tensorflow_datasets
-    config.dataset.manual_dir = ""  # the folder that holds the clips, as they were downloaded
-    config.dataset.min_frames = 25  # shorter clips are left out, and counted
-
-    config.teacher = ml_collections.ConfigDict()
-    config.teacher.name = "deeplabv3"
-    # Looked for in the current folder, then in manual_dir.
-    config.teacher.weights = "deeplabv3_resnet50_random.pt"
-
-    config.input.subsample = 1  # 2: every other pixel each way, 56x56; inference is at 112x112
+    # The weights are looked for in the current folder, then in manual_dir.
+    config.teacher.update(name="deeplabv3", weights="deeplabv3_resnet50_random.pt")
+    config.input.update(num_threads=16, cache_gib=48.0)
     return config

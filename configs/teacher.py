@@ -25,13 +25,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         raise ValueError(f"mode {arg!r} is unknown; write :smoke, or nothing")
     config = synthetic.get_config(arg)
     config.workdir = f"runs/teacher_{arg}" if arg else "runs/teacher"
-    config.model = ml_collections.ConfigDict()
-    config.model.name = "unet"
-    config.model.channels = (16, 32, 64, 128)
-    config.model.stride = 2
-    config.model.context = 8
-    config.model.dtype = "float32"
-    config.model.remat = False
+    fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": 8, "stride": 2}
+    config.model = ml_collections.ConfigDict({**fields, "dtype": "float32", "remat": False})
     config.input.source = "generator"
     config.input.target = "reference"
     config.input.window_frames = 24

@@ -1,31 +1,34 @@
 """The command line: `--config`, its overrides, and `--stage`; mistakes are answered in one line.
 
-The syntax is that of ml_collections' `config_flags` (`--config=FILE.py:MODE --config.a.b=VALUE`).
-Its parser is not used: a misspelt field ends there in a traceback that does not name the field.
+    python main.py --config=FILE.py:MODE --stage=train --config.train.batch_size=8
+    echodfkd predict clip.avi
+
+Both are the same program; the second form names the stage first.
 """
 
-import ast
 import dataclasses
 import difflib
 import importlib
-import importlib.util
 import io
 import logging
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 import ml_collections
 from absl import flags
+from ml_collections import config_flags
 
-from echodfkd_jax import disk, runtime
+from echodfkd_jax import disk, runtime, settings
 from echodfkd_jax.errors import PreemptedError, UserError
 
 # In the order in which "all" runs them; each is a module of `echodfkd_jax/jobs/`.
 ALL_STAGES = ("prepare", "train", "evaluate", "report")
 STAGES = (*ALL_STAGES, "predict", "serve", "export", "sweep", "import_student", "all")
+# These need no experiment: with the defaults they use the shipped student in the current folder.
+_WITHOUT_CONFIG = ("predict", "serve", "export", "evaluate")
 
 # Fields that hold the path of a file or a folder, in whatever section.
 _PATH_FIELDS = frozenset(
@@ -39,13 +42,16 @@ _WITHOUT_DEVICE = ("report",)
 
 _HELP = f"""\
 usage: python main.py --config=FILE.py[:MODE] [--stage=STAGE] [--config.SECTION.FIELD=VALUE ...]
+       echodfkd STAGE [--config=FILE.py[:MODE]] [--config.SECTION.FIELD=VALUE ...]
+       echodfkd predict CLIP
 
   --config   the experiment, e.g. configs/synthetic.py or configs/synthetic.py:smoke;
-             the file's docstring tells what it does and how long it takes
+             the file's docstring tells what it does and how long it takes;
+             {", ".join(_WITHOUT_CONFIG)} work without one, in the current folder
   --stage    {", ".join(STAGES)} (default: all, which skips what is done)
   --config.SECTION.FIELD=VALUE
              sets one field, e.g. --config.train.batch_size=4 --config.workdir=runs/mine
-  --help     this text
+  --help     this text; --help=config: every field, its default and its meaning
 """
 
 
@@ -70,89 +76,122 @@ def parse(argv: list[str]) -> Command:
     if {"--help", "-h", "-help"} & set(argv[1:]):
         print(_HELP, end="")
         sys.exit(0)
+    if "--help=config" in argv:
+        print(settings.describe())
+        sys.exit(0)
     flags.FLAGS.mark_as_parsed()  # Grain's worker processes refuse to start otherwise.
-    path, stage, overrides = "", "all", []
-    for name, value in _pairs(argv[1:]):
-        if name == "config":
-            path = value
-        elif name == "stage":
-            stage = value
-        elif name.startswith("config."):
-            overrides.append((name, value))
-        else:
-            raise UserError(f"flag --{name} is unknown{_nearest(name, ('config', 'stage'))}")
+    stage, argv = _first_word(argv)
+    argv = [_with_path(arg) for arg in argv]
+    sys.modules.pop("config_config", None)  # ml_collections runs a file in what one before left.
+    values = flags.FlagValues()
+    flags.DEFINE_string("stage", stage, "what is run", flag_values=values)
+    given = any(arg.lstrip("-").split("=")[0] == "config" for arg in argv[1:])
+    options = {"flag_values": values, "lock_config": True, "sys_argv": argv}
+    if given:
+        config_flags.DEFINE_config_file("config", None, "the experiment", **options)
+    else:
+        defaults = settings.default_config()
+        config_flags.DEFINE_config_dict("config", defaults, "the defaults", **options)
+    left_over = _read(values, argv)
+    stage = values.stage
     if stage not in STAGES:
         raise UserError(f"--stage={stage} is unknown{_nearest(stage, STAGES)}")
-    config = load_config(path)
-    for name, value in overrides:
-        _override(config, name, value)
-    _expand_paths(config)
-    return Command(config, ALL_STAGES if stage == "all" else (stage,))
-
-
-def load_config(value: str) -> ml_collections.ConfigDict:
-    """Returns what `get_config` of a configuration file gives, locked.
-
-    Args:
-        value: `FILE.py` or `FILE.py:MODE`.
-
-    Raises:
-        UserError: the file does not exist, is no configuration, or does not know the mode.
-    """
-    if not value:
+    if not given and stage not in _WITHOUT_CONFIG:
         raise UserError("--config is missing; write for example --config=configs/synthetic.py")
-    name, _, mode = value.partition(":")
-    path = pathlib.Path(_expanded(name))
+    if left_over and stage == "predict":
+        values.config.predict.inputs = left_over.pop(0)
+    if left_over:
+        raise UserError(f"argument {left_over[0]!r} is not a flag; write --name=value, see --help")
+    _expand_paths(values.config)
+    return Command(values.config, ALL_STAGES if stage == "all" else (stage,))
+
+
+def _first_word(argv: list[str]) -> tuple[str, list[str]]:
+    """The stage, where the command line begins with one, and what else there is."""
+    if len(argv) > 1 and argv[1] in STAGES:
+        return argv[1], [argv[0], *argv[2:]]
+    return "all", argv
+
+
+def _with_path(arg: str) -> str:
+    """`--config=~/mine.py` with the folder that a shell would put there."""
+    name, equals, value = arg.partition("=")
+    return name + equals + _expanded(value) if name.lstrip("-") == "config" else arg
+
+
+def _read(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Sets the flags and returns the arguments that are none; every mistake becomes one line."""
+    overrides = any(arg.startswith("--config.") for arg in argv[1:])
     try:
-        exists = path.is_file()
+        left_over = values(argv)[1:]
+        values.config.lock()
+        return left_over
+    except flags.UnrecognizedFlagError as error:
+        nearest = _nearest(error.flagname, ("config", "stage"))
+        raise UserError(f"flag --{error.flagname} is unknown{nearest}") from error
+    except (KeyError, AttributeError) as error:
+        if not overrides:
+            raise UserError(f"--config={_file(argv)} cannot be used: {error}") from error
+        raise UserError(_unknown_field(error, argv)) from error
     except OSError as error:
-        raise UserError(f"--config={value[:100]}: {error.strerror}") from error
-    if not exists:
-        there = [str(p) for p in sorted(path.parent.glob("*.py"))]
-        raise UserError(f"--config={value}: there is no file {path}{_nearest(name, there)}")
-    spec = importlib.util.spec_from_file_location("echodfkd_config", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"--config={value}: {path} is no Python file; its name has to end in .py")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.get_config(mode) if mode else module.get_config()
-    except ValueError as error:
-        raise UserError(f"--config={value}: {error}") from error
-    except (SyntaxError, AttributeError, ImportError) as error:
-        raise UserError(f"--config={value}: {path} cannot be used: {error}") from error
-    return config.lock()
+        raise UserError(_missing_file(argv)) from error
+    except (SyntaxError, ImportError) as error:
+        raise UserError(f"--config={_file(argv)} cannot be used: {error}") from error
+    except (flags.Error, TypeError, ValueError, RecursionError, MemoryError) as error:
+        # A traceback of the configuration's own ends with what it said.
+        raise UserError(_last_line(str(error))) from error
 
 
-def _pairs(args: list[str]) -> Iterable[tuple[str, str]]:
-    """`--name=value` and `--name value`, one after the other."""
-    rest = list(args)
-    while rest:
-        arg = rest.pop(0)
-        if not arg.startswith("-") or arg.strip("-") == "":
-            raise UserError(f"argument {arg!r} is not a flag; write --name=value, see --help")
+def _unknown_field(error: Exception, argv: list[str]) -> str:
+    """Which of the overrides has no field; ml_collections names the word alone."""
+    said = str(error)
+    word = re.match(r"\W*(\w+)", said)
+    better = re.search(r'Did you mean "(\w+)"', said)
+    for arg in argv[1:]:
+        parts = arg.lstrip("-").split("=")[0].split(".")
+        if parts[0] == "config" and word and word[1] in parts[1:]:
+            name = ".".join(parts[: parts.index(word[1], 1) + 1])
+            hint = f"did you mean {better[1]}?" if better else "see --help=config"
+            return f"{name} is no field; {hint}"
+    return f"--config={_file(argv)} cannot be used: {error}"
+
+
+def _file(argv: list[str]) -> str:
+    """What --config was set to."""
+    rest = iter(argv[1:])
+    for arg in rest:
         name, equals, value = arg.lstrip("-").partition("=")
-        if not equals and rest and not rest[0].startswith("--"):
-            value = rest.pop(0)
-        elif not equals and (name in ("config", "stage") or name.startswith("config.")):
-            raise UserError(f"--{name} has no value; write --{name}=VALUE")
-        yield name, value
+        if name == "config":
+            return value if equals else next(rest, "")
+    return ""
 
 
-def _override(config: ml_collections.ConfigDict, name: str, value: str) -> None:
-    """Sets the field that `name` ("config.a.b") names."""
-    *sections, field = name.split(".")[1:]
-    section: Any = config
-    prefix = "config"
-    for part in (*sections, field):
-        known = list(section) if isinstance(section, ml_collections.ConfigDict) else []
-        if part not in known:
-            raise UserError(f"{prefix}.{part} is no field{_nearest(part, known)}")
-        parent, section, prefix = section, section[part], f"{prefix}.{part}"
-    if isinstance(section, ml_collections.ConfigDict):
-        known = list(section)
-        raise UserError(f"{name} is a section; set one of its fields{_nearest('', known)}")
-    parent[field] = _convert(name, value, section)
+def _missing_file(argv: list[str]) -> str:
+    value = _file(argv)
+    path = pathlib.Path(value.partition(":")[0])
+    there: list[str] = []
+    if os.path.isdir(path.parent):  # noqa: PTH112 - a path that is too long raises nothing here.
+        there = [str(p) for p in sorted(path.parent.glob("*.py"))]
+    return f"--config={value[:100]}: there is no file {str(path)[:100]}{_nearest(str(path), there)}"
+
+
+def _last_line(text: str) -> str:
+    """`flag --config.x=y: reason`, or the configuration's own words, without a traceback."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return text.removeprefix("flag ").strip()
+    flag = lines[0].partition(": Error")[0].removeprefix("flag ")
+    return f"{flag}: {lines[-1].partition(': ')[2]}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean a? known: a, b, c`, as far as there is something to say."""
+    known = list(known)
+    if not known:
+        return ""
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    question = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"; {question}known: {', '.join(known)}"
 
 
 def _expand_paths(config: ml_collections.ConfigDict) -> None:
@@ -167,33 +206,6 @@ def _expand_paths(config: ml_collections.ConfigDict) -> None:
 
 def _expanded(path: str) -> str:
     return os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111, "" stays ""
-
-
-def _convert(name: str, value: str, default: Any) -> Any:
-    """`value` in the type of the field's default."""
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
-        if isinstance(default, int | float):
-            return type(default)(value)
-        if isinstance(default, tuple | list):
-            items = ast.literal_eval(value)
-            return type(default)(items if isinstance(items, tuple | list) else (items,))
-    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        kinds = {bool: "True or False", int: "a whole number", float: "a number"}
-        kind = kinds.get(type(default), "values with commas between them")
-        raise UserError(f"{name}={value!r}: expected {kind}, such as {default}") from error
-    return value
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean a? known: a, b, c`, as far as there is something to say."""
-    known = list(known)
-    if not known:
-        return ""
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    question = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"; {question}known: {', '.join(known)}"
 
 
 def _workdir(argv: list[str]) -> str:
@@ -299,3 +311,8 @@ def main(argv: list[str]) -> int:
         print(f"error: {line}", file=sys.stderr)
         return 2
     return 0
+
+
+def run() -> None:
+    """The console command `echodfkd`."""
+    sys.exit(main(sys.argv))

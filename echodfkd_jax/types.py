@@ -4,6 +4,7 @@ Axes are named b (batch), t (time), h (height), w (width), c (channel). Frame in
 """
 
 import dataclasses
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -48,14 +49,10 @@ class Clip:
     teacher_mask: SoftMask | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """A model's soft LV mask for every frame of one clip.
+@runtime_checkable
+class Clips(Protocol):
+    """Clips that are made or read when they are asked for."""
 
-    Attributes:
-        name: the clip's name.
-        mask: uint8 (t, h, w), 255 * probability.
-    """
+    def __len__(self) -> int: ...
 
-    name: str
-    mask: SoftMask
+    def __getitem__(self, index: int) -> Clip: ...

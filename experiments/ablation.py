@@ -28,10 +28,10 @@ from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.unet import UNet
 from echodfkd_jax.runs import provenance
+from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip
 from echodfkd_jax.synthesis.phantom.clip import Scene, SyntheticClip, render, sample_scene
 from echodfkd_jax.training.input import GeneratorInput
-from echodfkd_jax.training.settings import InputSettings
 from echodfkd_jax.training.state import create_state
 from echodfkd_jax.training.step import train_step
 
@@ -153,18 +153,31 @@ def clips_without(change: Change) -> Callable[..., SyntheticClip]:
     return make
 
 
+class _Changed:
+    """A family of the phantom as a generator."""
+
+    version = "ablation"
+
+    def __init__(self, make: Callable[..., SyntheticClip]) -> None:
+        self._make = make
+
+    def make(self, key: jax.Array, *, num_frames: int, train: jax.Array | bool) -> SyntheticClip:
+        """See `datasets.generators.Generator`."""
+        poor_windows = jnp.where(train, TRAINING_POOR_WINDOWS, 0.0)
+        return self._make(key, num_frames=num_frames, poor_windows=poor_windows)
+
+
 def train(make: Callable[..., SyntheticClip], *, steps: int, seed: int) -> tuple[UNet, Mapping]:
     """A small U-Net that sees time, and its variables after `steps` steps on endless clips."""
     model = UNet(channels=(8, 16, 32, 64), context=8, stride=2)
     settings = InputSettings("generator", "reference", WINDOW, num_threads=0, cache_gib=0.0)
     data = GeneratorInput(
-        make,
+        _Changed(make),
         settings,
         batch_size=BATCH,
         num_train=BATCH,
         num_validation=1,
         seed=seed,
-        poor_windows=TRAINING_POOR_WINDOWS,
     )
     rate = optax.warmup_cosine_decay_schedule(0.0, 4e-3, steps // 10, steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))

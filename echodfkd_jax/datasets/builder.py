@@ -124,7 +124,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Sequence[Callable[[], Iterator[labels.KeyExample]]]]:
         recipe = self.builder_config.recipe
-        folder = None if recipe.is_generated else pathlib.Path(dl_manager.manual_dir)
+        folder = None if recipe.is_generated else _manual_dir(dl_manager, needed=not recipe.is_own)
         options = self.teacher_options or self.builder_config.teacher or json.loads(recipe.teacher)
         teacher = labels.LazyTeacher.from_options(options, folder)
         clips = sources.open_source(recipe, folder, teacher.mask_folder)
@@ -197,6 +197,16 @@ def _choose_runner(download: tfds.download.DownloadConfig | None) -> None:
 
     asked = download.beam_options.view_as(StandardOptions).runner
     download.beam_runner = asked or "DirectRunner"
+
+
+def _manual_dir(manager: tfds.download.DownloadManager, *, needed: bool) -> pathlib.Path | None:
+    """The folder of recorded clips; None where there is none and none is needed."""
+    try:
+        return pathlib.Path(manager.manual_dir)
+    except AssertionError:  # tfds: the folder does not exist.
+        if needed:
+            raise
+        return None
 
 
 @contextlib.contextmanager

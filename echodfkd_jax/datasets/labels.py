@@ -15,7 +15,6 @@ import numpy as np
 
 from echodfkd_jax.clips import echonet
 from echodfkd_jax.datasets import prepared as dataset
-from echodfkd_jax.teachers.labelling import label_clip
 from echodfkd_jax.types import Clip, SoftMask
 
 KeyExample = tuple[str, dict[str, Any]]
@@ -65,7 +64,7 @@ class LazyTeacher:
 
     def label(self, clip: Clip) -> SoftMask:
         """uint8 (t, h, w), 255 * probability."""
-        return label_clip(self._teacher, clip)
+        return self._teacher.label(clip)
 
     @functools.cached_property
     def _teacher(self) -> Any:

@@ -23,7 +23,7 @@ WINDOW_FRAMES = 25
 
 # Fields of `config.dataset` that say where something is, not what it is.
 _PLACES = ("name", "data_dir", "manual_dir")
-_GENERATED_ONLY = ("num_train", "num_validation", "num_test", "num_frames", "seed")
+_GENERATED_ONLY = ("generator", "num_train", "num_validation", "num_test", "num_frames", "seed")
 _RECORDED_ONLY = ("min_frames",)
 
 
@@ -32,7 +32,8 @@ class Recipe:
     """The content of a data set.
 
     Attributes:
-        source: "generator", "echonet_dynamic", "echonet_synthetic" or "folder".
+        source: "generator", "echonet_dynamic", "echonet_synthetic", "folder", or
+            "package.module:Name" of somebody's own.
         teacher: the teacher's name and options as JSON; of weights, the file's name only.
         num_train: generated training clips.
         num_validation: generated validation clips.
@@ -40,6 +41,7 @@ class Recipe:
         num_frames: frames per generated clip.
         seed: of the generated clips.
         min_frames: recorded clips with fewer frames are left out.
+        generator: of generated clips.
     """
 
     source: str
@@ -50,11 +52,25 @@ class Recipe:
     num_frames: int = 0
     seed: int = 0
     min_frames: int = 0
+    generator: str = "phantom"
 
     @property
     def is_generated(self) -> bool:
         """Whether the clips come from the generator rather than from files."""
         return self.source == "generator"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the clips come from a class of somebody's own."""
+        return ":" in self.source
+
+    @property
+    def digest(self) -> str:
+        """8 hex digits of everything that differs from what it always was."""
+        fields = dataclasses.asdict(self)
+        if self.generator == "phantom":
+            del fields["generator"]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _generated(num_train: int, num_validation: int, num_test: int, num_frames: int) -> Recipe:
@@ -97,11 +113,12 @@ def resolve(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> tuple[str
         UserError: an unknown name or field, or a number that makes no data set.
     """
     name = dataset.get("name", "")
-    if name not in REGISTERED:
+    if name not in REGISTERED and ":" not in name:
         raise UserError(
-            f"config.dataset.name={name!r} is unknown; use one of {', '.join(REGISTERED)}"
+            f"config.dataset.name={name!r} is unknown; use one of {', '.join(REGISTERED)}, or "
+            "'package.module:Name' of your own"
         )
-    base = REGISTERED[name]
+    base = REGISTERED.get(name) or Recipe(source=name)
     asked = {field: value for field, value in dataset.items() if field not in _PLACES}
     for field in asked:
         if field not in (*_GENERATED_ONLY, *_RECORDED_ONLY):
@@ -110,8 +127,11 @@ def resolve(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> tuple[str
                 f"{', '.join((*_PLACES, *_GENERATED_ONLY, *_RECORDED_ONLY))}"
             )
     relevant = _GENERATED_ONLY if base.is_generated else _RECORDED_ONLY
+    relevant = () if base.is_own else relevant
     changes = {field: asked[field] for field in relevant if field in asked}
     for field, value in changes.items():
+        if field == "generator":
+            continue
         least = 0 if field == "seed" else 1
         if not isinstance(value, int) or not least <= value < 2**31:
             raise UserError(f"config.dataset.{field}={value}: expected an integer from {least}")
@@ -121,8 +141,7 @@ def resolve(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> tuple[str
     for registered_name, registered in REGISTERED.items():
         if recipe == registered:
             return registered_name, recipe
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(recipe), sort_keys=True).encode())
-    return f"{name}_{digest.hexdigest()[:8]}", recipe
+    return f"{name.rpartition(':')[2].lower()}_{recipe.digest}", recipe
 
 
 def root(data_dir: str) -> pathlib.Path:

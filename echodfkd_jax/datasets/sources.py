@@ -6,17 +6,19 @@ import hashlib
 import math
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from echodfkd_jax import seams
 from echodfkd_jax.clips import echonet, entries
 from echodfkd_jax.clips.entries import FRAME_SIZE_PX
+from echodfkd_jax.datasets import generators
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.types import Clip
+from echodfkd_jax.types import Clip, Clips
 
 __all__ = ["FRAME_SIZE_PX", "GeneratedClips", "RecordedClips", "Source", "open_source"]
 
@@ -36,6 +38,7 @@ class GeneratedClips:
         num_frames: per clip.
         start: number of the first clip.
         stop: number after the last.
+        generator: as `config.dataset.generator` names it.
     """
 
     split: str
@@ -43,6 +46,7 @@ class GeneratedClips:
     num_frames: int
     start: int
     stop: int
+    generator: str = "phantom"
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -55,12 +59,10 @@ class GeneratedClips:
         ]
 
     def __iter__(self) -> Iterator[Clip]:
-        from echodfkd_jax import synthesis
-
         split_key = jax.random.fold_in(jax.random.key(self.seed), recipes.SPLITS.index(self.split))
         batch_size = 2 ** int(math.log2(max(1, min(32, FRAMES_PER_CALL // self.num_frames))))
-        poor_windows = synthesis.TRAINING_POOR_WINDOWS if self.split == "train" else 0.0
-        make = _make_batch(synthesis.make_clip, self.num_frames, poor_windows)
+        generator = generators.find_generator(self.generator)
+        make = _make_batch(generator, self.num_frames, train=self.split == "train")
         for start in range(self.start, self.stop, batch_size):
             # The last batch is as large as the others, so that nothing is compiled twice.
             made = jax.device_get(make(split_key, jnp.arange(start, start + batch_size)))
@@ -91,6 +93,52 @@ class RecordedClips:
         return map(entries.read, self.entries)
 
 
+@runtime_checkable
+class ClipSource(Protocol):
+    """Clips of somebody's own; a class that is made with the folder of `manual_dir`, or None.
+
+    Attributes:
+        identity: tells these clips from others; part of the data set's metadata.
+    """
+
+    identity: str
+
+    def split(self, name: str) -> Clips:
+        """The clips of "train", "validation" or "test": their number, and each by its index.
+
+        A clip that has a `teacher_mask` is not labelled again.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexedClips:
+    """Clips that are made or read when they are asked for.
+
+    Attributes:
+        clips: all of a split.
+        start: index of the first one here.
+        stop: index after the last.
+    """
+
+    clips: Clips
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def cut(self, size: int) -> list["IndexedClips"]:
+        """Parts of at most `size` clips."""
+        return [
+            IndexedClips(self.clips, start, min(start + size, self.stop))
+            for start in range(self.start, self.stop, size)
+        ]
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (self.clips[index] for index in range(self.start, self.stop))
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """The clips of all splits.
@@ -102,7 +150,7 @@ class Source:
         summary: the same in one line.
     """
 
-    splits: dict[str, GeneratedClips | RecordedClips]
+    splits: dict[str, GeneratedClips | RecordedClips | IndexedClips]
     identities: dict[str, str]
     report: dict[str, Any] | None = None
     summary: str = ""
@@ -124,6 +172,8 @@ def open_source(
     """
     if recipe.is_generated:
         return _open_generated(recipe)
+    if recipe.is_own:
+        return _open_own(recipe, folder)
     root = echonet.find_folder(folder)
     if recipe.source != "folder" and not (root / "FileList.csv").is_file():
         raise UserError(f"{folder}: no FileList.csv there or one or two folders below it")
@@ -148,6 +198,19 @@ def open_source(
     )
 
 
+def find_source(name: str, folder: pathlib.Path | None) -> ClipSource:
+    """The clips of a class of somebody's own.
+
+    Args:
+        name: "package.module:Name", as in `config.dataset.name`.
+        folder: `config.dataset.manual_dir`; None where that is empty.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    return seams.find("config.dataset.name", name, {})(folder)
+
+
 def folder_fingerprint(folder: pathlib.Path) -> str:
     """12 hex digits from the tables' content and the videos' names and sizes."""
     root = echonet.find_folder(folder)
@@ -161,16 +224,25 @@ def folder_fingerprint(folder: pathlib.Path) -> str:
 
 
 def _open_generated(recipe: recipes.Recipe) -> Source:
-    from echodfkd_jax import synthesis
-
     numbers = (recipe.num_train, recipe.num_validation, recipe.num_test)
     return Source(
         splits={
-            split: GeneratedClips(split, recipe.seed, recipe.num_frames, 0, number)
+            split: GeneratedClips(
+                split, recipe.seed, recipe.num_frames, 0, number, recipe.generator
+            )
             for split, number in zip(recipes.SPLITS, numbers, strict=True)
         },
-        identities={"generator_version": synthesis.VERSION},
+        identities={"generator_version": generators.find_generator(recipe.generator).version},
     )
+
+
+def _open_own(recipe: recipes.Recipe, folder: pathlib.Path | None) -> Source:
+    source = find_source(recipe.source, folder)
+    splits = {}
+    for split in recipes.SPLITS:
+        clips = source.split(split)
+        splits[split] = IndexedClips(clips, 0, len(clips))
+    return Source(splits=splits, identities={"source": source.identity})
 
 
 def _partition(
@@ -205,14 +277,14 @@ def _split_folder(root: pathlib.Path, path: pathlib.Path) -> str | None:
 
 @functools.cache
 def _make_batch(
-    make_clip: Callable[..., Any], num_frames: int, poor_windows: float
+    generator: generators.Generator, num_frames: int, *, train: bool
 ) -> Callable[..., Any]:
-    """`make_clip` compiled for many clip numbers at once."""
+    """The generator, compiled for many clip numbers at once."""
 
     @jax.jit
     def make(split_key: jax.Array, numbers: jax.Array) -> Any:
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(split_key, numbers)
-        one = functools.partial(make_clip, num_frames=num_frames, poor_windows=poor_windows)
+        one = functools.partial(generator.make, num_frames=num_frames, train=train)
         return jax.vmap(one)(keys)
 
     return make

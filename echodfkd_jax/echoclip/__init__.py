@@ -1,15 +1,14 @@
 """The auxiliary judge: an image-text model that scores masks and phases without human labels."""
 
-import importlib
 from typing import Any
 
+from echodfkd_jax import seams
 from echodfkd_jax.echoclip.judge import Judge
 from echodfkd_jax.errors import UserError
 
-# Name -> module and factory, imported only when asked for.
-_FACTORIES: dict[str, tuple[str, str]] = {
-    "echoclip": ("echodfkd_jax.echoclip.open_clip_judge", "load_echoclip"),
-    "open_clip": ("echodfkd_jax.echoclip.open_clip_judge", "load_open_clip"),
+JUDGES = {
+    "echoclip": "echodfkd_jax.echoclip.open_clip_judge:load_echoclip",
+    "open_clip": "echodfkd_jax.echoclip.open_clip_judge:load_open_clip",
 }
 
 __all__ = ["Judge", "load_judge"]
@@ -30,22 +29,7 @@ def load_judge(name: str = "echoclip", **options: Any) -> Judge:
         UserError: an unknown name, weights that are missing or do not fit, or a class that is no
             judge.
     """
-    if name in _FACTORIES:
-        module, factory = _FACTORIES[name]
-        return getattr(importlib.import_module(module), factory)(**options)
-    module, separator, attribute = name.partition(":")
-    if not separator:
-        raise UserError(
-            f"judge {name!r} is unknown; use one of {', '.join(_FACTORIES)}, or "
-            "'package.module:Class' for a class of your own"
-        )
-    try:
-        factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"judge {name!r} cannot be imported ({error}); expected 'package.module:Class' on "
-            "Python's path"
-        ) from error
+    factory = seams.find("config.judge.name", name, JUDGES)
     judge = factory(**options)
     if not isinstance(judge, Judge):
         raise UserError(

@@ -6,7 +6,7 @@ import json
 import logging
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import ml_collections
 
@@ -16,24 +16,14 @@ from echodfkd_jax.clips.layout_report import LayoutReport
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.datasets import recipe
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.evaluation.settings import EvalSettings
+from echodfkd_jax.settings import EvalSettings
 from echodfkd_jax.teachers import Teacher
-from echodfkd_jax.teachers.labelling import label_clip
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.types import Clip, Clips, SoftMask
 
 _log = logging.getLogger(__name__)
 
 ALL_CLIPS = "all"  # `config.eval.split` for every clip of a folder.
 _Masks = dict[str, SoftMask]
-
-
-@runtime_checkable
-class Clips(Protocol):
-    """Clips that are read when they are asked for."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Clip: ...
 
 
 class Opened(NamedTuple):
@@ -148,7 +138,7 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
         def masks_of(clip: Clip) -> _Masks:
             masks = _own_masks(clip) if has_masks else {}
             if teacher is not None:
-                masks["labeller" if has_masks else "teacher"] = label_clip(teacher, clip)
+                masks["labeller" if has_masks else "teacher"] = teacher.label(clip)
             return masks
 
         return Opened(clips, masks_of, clips.report)

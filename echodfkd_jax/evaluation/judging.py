@@ -7,10 +7,11 @@ from typing import Any
 
 from echodfkd_jax.echoclip import agreement, load_judge
 from echodfkd_jax.echoclip.judge import Judge
-from echodfkd_jax.echoclip.prompts import PromptEmbeddings, Prompts, embed_prompts
+from echodfkd_jax.echoclip.prompts import PromptEmbeddings, embed_prompts
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import summary
 from echodfkd_jax.measurement import phase
+from echodfkd_jax.settings import JudgeSettings, Prompts
 from echodfkd_jax.types import Clip, SoftMask
 
 _ESTIMATE = {"ed": phase.estimate_ed, "es": phase.estimate_es}
@@ -71,11 +72,18 @@ def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging |
     Raises:
         UserError: a template without a place for the number.
     """
-    name = section["name"]
+    settings = JudgeSettings.of(
+        {key: value for key, value in section.items() if key not in ("prompts", "options")}
+    )
+    name = settings.name
     if not name:
         print("auxiliary judge: skipped, config.judge.name is empty (set it to 'echoclip')")
         return None
-    options = {key: section[key] for key in ("weights", "dtype", "batch_size")}
+    options: dict[str, Any] = {
+        "weights": settings.weights,
+        "dtype": settings.dtype,
+        "batch_size": settings.batch_size,
+    }
     if ":" in name:
         options = dict(section.get("options", {}))
     sentences = {
@@ -91,12 +99,12 @@ def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging |
     return Judging(
         judge=judge,
         prompts=embed_prompts(judge, prompts),
-        cache_dir=pathlib.Path(section["cache_dir"] or workdir / "judge_cache"),
-        erasure_step_frames=section["erasure_step_frames"],
+        cache_dir=pathlib.Path(settings.cache_dir or workdir / "judge_cache"),
+        erasure_step_frames=settings.erasure_step_frames,
         identity={
             "judge": judge.fingerprint,
             "prompts": dataclasses.asdict(prompts),
-            "erasure_step_frames": section["erasure_step_frames"],
+            "erasure_step_frames": settings.erasure_step_frames,
         },
     )
 

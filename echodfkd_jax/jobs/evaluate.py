@@ -1,10 +1,10 @@
 """Stage `evaluate`: judges a student on clips that it never saw.
 
-Reads `config.json` and a checkpoint of `config.workdir`, or a student's file `config.eval.weights`,
+Reads the student of `config.student` and `config.json` of its run,
 and a split of the run's data set or the folder `config.eval.clips_dir`; writes `evaluation/<name>/`
 (`metrics.json`, `frames.csv`, `predictions/`) and TensorBoard events. The model and the data set
 are those of the saved configuration; how they are evaluated is in `config.eval`. Students of
-`config.eval.weights` get `evaluation/<name>_<weights>/`, beside that of the run's own.
+`config.student.weights` get `evaluation/<name>_<weights>/`, beside that of the run's own.
 """
 
 import functools
@@ -30,21 +30,17 @@ from echodfkd_jax.evaluation import (
     summary,
     table,
 )
-from echodfkd_jax.evaluation import settings as eval_settings
-from echodfkd_jax.evaluation.data import Clips, open_data
+from echodfkd_jax.evaluation.data import open_data
 from echodfkd_jax.evaluation.judging import Judging, open_judging
-from echodfkd_jax.evaluation.settings import EvalSettings
 from echodfkd_jax.networks.inference import predict_clips
-from echodfkd_jax.networks.loaded import LoadedNetwork
-from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.runs import checkpoints, provenance, run_config, watch
-from echodfkd_jax.runs import student as run_student
+from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.runs.student import choose_student, has_run
 from echodfkd_jax.runs.writers import Writer
-from echodfkd_jax.training import loop
+from echodfkd_jax.settings import EvalSettings, StudentSettings, TrainSettings
 from echodfkd_jax.training.parallel import over_local_devices
-from echodfkd_jax.training.settings import TrainSettings
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.types import Clip, Clips, SoftMask
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
 DEFINITIONS = 4
@@ -65,12 +61,12 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path | None:
     Raises:
         UserError: there is no run, checkpoint or data to evaluate, or a setting does not fit.
     """
-    settings = eval_settings.from_section(config.eval.to_dict())
+    settings = EvalSettings.of(config.eval)
     if settings.watch:
-        _watch(config, settings)
+        _watch(config, settings, StudentSettings.of(config.student))
         return None
     judging = _open_judging(config)
-    metrics = _evaluate(config, settings, settings.checkpoint, judging)
+    metrics = _evaluate(config, settings, StudentSettings.of(config.student), judging)
     directory = files.folder(config.workdir, metrics["name"])
     for line in table.lines(metrics):
         print(line)
@@ -83,15 +79,18 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path | None:
 def _evaluate(
     config: ml_collections.ConfigDict,
     settings: EvalSettings,
-    which: str | int,
+    which: StudentSettings,
     judging: Judging | None,
     subfolder: str = "",
 ) -> dict[str, Any]:
     """Evaluates one checkpoint unless that is done, and returns the content of metrics.json."""
     workdir = pathlib.Path(config.workdir)
-    student, saved = _student(config, settings, which)
+    student = choose_student(workdir, which)
+    if student.step is None and not which.weights:
+        print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
+    saved = run_config.load(workdir) if has_run(workdir) else config
     data = open_data(settings, config, saved)
-    name = f"{data.name}_{pathlib.Path(settings.weights).stem}" if settings.weights else data.name
+    name = f"{data.name}_{pathlib.Path(which.weights).stem}" if which.weights else data.name
     inputs = {
         "definitions": DEFINITIONS,
         "student": student.fingerprint,
@@ -122,7 +121,7 @@ def _evaluate(
     metrics = {
         "name": name,
         "checkpoint_step": student.step,  # null of a student that is no run's
-        "checkpoint": str(which) if student.step is not None else source,
+        "checkpoint": str(which.checkpoint) if student.step is not None else source,
         "data": data.about,
         **opened.about,
         "num_weights": sum(leaf.size for leaf in jax.tree.leaves(student.variables["params"])),
@@ -139,22 +138,6 @@ def _evaluate(
     files.write_metrics(directory, metrics)  # Last: it is what says that the rest is complete.
     _write_events(workdir, directory, metrics)
     return files.read_metrics(directory)
-
-
-def _student(
-    config: ml_collections.ConfigDict, settings: EvalSettings, which: str | int
-) -> tuple[LoadedNetwork, ml_collections.ConfigDict]:
-    """What is evaluated, and its run's configuration; without a run, this one."""
-    workdir = pathlib.Path(config.workdir)
-    has_run = run_config.path(workdir).exists() or bool(checkpoints.all_steps(workdir))
-    saved = run_config.load(workdir) if has_run else config
-    weights = settings.weights
-    if not weights and not has_run and settings.clips_dir:
-        print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
-        weights = "best"
-    if weights:
-        return load_student(weights), saved
-    return run_student.of_run(workdir, which), saved
 
 
 class _Scored:
@@ -299,13 +282,20 @@ def _write_events(
         writer.close()
 
 
-def _watch(config: ml_collections.ConfigDict, settings: EvalSettings) -> None:
+def _watch(
+    config: ml_collections.ConfigDict, settings: EvalSettings, last: StudentSettings
+) -> None:
     """Evaluates every checkpoint once, in order, until training has ended.
 
     Meanwhile training keeps those that are not scored yet, see `runs.watch`.
     Each evaluation is kept in `evaluation/<name>/checkpoints/<step>/`; in the end that of
-    `config.eval.checkpoint` becomes `evaluation/<name>/metrics.json`.
+    `config.student.checkpoint` becomes `evaluation/<name>/metrics.json`.
     """
+    if last.weights:
+        raise UserError(
+            f"config.student.weights={last.weights!r}: expected none, as config.eval.watch scores "
+            "the checkpoints of a run"
+        )
     workdir = pathlib.Path(config.workdir)
     with watch.watching(workdir) as say_scored:
         _follow(config, settings, workdir, say_scored)
@@ -327,7 +317,9 @@ def _follow(
         for step in (step for step in checkpoints.all_steps(workdir) if step not in scored):
             scored.add(step)
             try:
-                metrics = _evaluate(config, settings, step, judging, f"{WATCHED}/{step}")
+                metrics = _evaluate(
+                    config, settings, StudentSettings(checkpoint=step), judging, f"{WATCHED}/{step}"
+                )
             except UserError:
                 if step in checkpoints.all_steps(workdir):
                     raise
@@ -340,7 +332,7 @@ def _follow(
         if ended:
             break
         time.sleep(settings.poll_s)
-    _, progress = checkpoints.restore_variables(workdir, settings.checkpoint)
+    _, progress = checkpoints.restore_variables(workdir, config.student.checkpoint)
     directory = files.folder(workdir, name)
     source = directory / WATCHED / str(progress["step"])
     shutil.copytree(source, directory, dirs_exist_ok=True)
@@ -351,9 +343,10 @@ def _follow(
 def _has_ended(workdir: pathlib.Path) -> bool:
     if not checkpoints.all_steps(workdir) or not run_config.path(workdir).is_file():
         return False
-    train = TrainSettings(**run_config.load(workdir).train)
+    train = TrainSettings.of(run_config.load(workdir).train)
     try:
         _, progress = checkpoints.restore_variables(workdir, "latest")
     except UserError:  # Deleted between the two looks.
         return False
-    return loop.finished(checkpoints.Progress(**progress), train) is not None
+    reason = Progress(**progress).finished(num_epochs=train.num_epochs, patience=train.patience)
+    return reason is not None

@@ -2,7 +2,7 @@
 
 | `config.export.format` | file | runs with |
 |---|---|---|
-| `safetensors` | `student.safetensors`, weights | this project (`config.predict.weights`) |
+| `safetensors` | `student.safetensors`, weights | this project (`config.student.weights`) |
 | `stablehlo` | `student.stablehlo`, network and weights | jax |
 | `onnx` | `student.onnx`, network and weights | onnxruntime |
 | `pytorch` | `student.ckpt`, state dict; `.safetensors` without PyTorch | the published code |
@@ -18,6 +18,7 @@ import tempfile
 
 import ml_collections
 
+import echodfkd_jax
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.export import export_stablehlo
 from echodfkd_jax.interop.torch_checkpoint import write_state_dict
@@ -26,7 +27,8 @@ from echodfkd_jax.networks import ConvLSTMUNet
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.registry import describe_model
 from echodfkd_jax.networks.safetensors import save_variables
-from echodfkd_jax.runs.student import load_student_of
+from echodfkd_jax.runs.student import choose_student
+from echodfkd_jax.settings import StudentSettings
 
 # By format, the suffixes that its file may have; the first unless `config.export.file` says other.
 SUFFIXES = {
@@ -37,7 +39,6 @@ SUFFIXES = {
 }
 # What the published network has not, so that its weights alone say too little.
 _UNPUBLISHED = {"normalise": False, "skips": False, "warmup": 0}
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -48,9 +49,7 @@ def run(config: ml_collections.ConfigDict) -> None:
             the format needs is not installed, or the file cannot be written.
     """
     file = _file(config)
-    student = load_student_of(
-        config.workdir, weights=config.predict.weights, checkpoint=config.predict.checkpoint
-    )
+    student = choose_student(config.workdir, StudentSettings.of(config.student))
     try:
         if config.export.format == "safetensors":
             save_variables(file, student.variables, _metadata(student))
@@ -92,7 +91,10 @@ def _export_onnx(file: pathlib.Path, student: LoadedNetwork, python: str) -> Non
         weights = pathlib.Path(folder) / "student.safetensors"
         save_variables(weights, student.variables, _metadata(student))
         command = [python, "-m", "echodfkd_jax.interop.onnx_export", str(weights), str(file)]
-        here = os.environ | {"PYTHONPATH": str(_ROOT)}
+        # Nothing of this environment but the package itself.
+        package = pathlib.Path(echodfkd_jax.__file__).resolve().parent
+        (pathlib.Path(folder) / package.name).symlink_to(package)
+        here = os.environ | {"PYTHONPATH": folder}
         try:
             done = subprocess.run(command, env=here, capture_output=True, text=True)
         except OSError as error:

@@ -21,7 +21,7 @@ from echodfkd_jax.runs import checkpoints as checkpoint_files
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
-from echodfkd_jax.training.settings import TrainSettings
+from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.training.state import (
     create_state,
     make_optimizer,
@@ -55,7 +55,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     made = ml_collections.ConfigDict(config.to_dict())
     made.model = ml_collections.ConfigDict({"name": "convlstm", **size, "stride": 1})
-    settings = TrainSettings(**made.train)
+    settings = TrainSettings.of(made.train)
     # Steps that a schedule ends after matter only when the run is trained further.
     schedule = make_schedule(settings, settings.num_epochs * max(settings.steps_per_epoch, 1))
     state = create_state(build_model(**made.model), make_optimizer(settings, schedule), made.seed)

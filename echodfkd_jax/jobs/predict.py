@@ -1,8 +1,8 @@
 """Stage `predict`: masks, beats and ejection fraction of clips that somebody brings.
 
 Reads `config.predict.inputs`; writes into `config.predict.output` four files per clip (see
-`reporting/predictions.py`) and a table over all of them. The student is, in this order, that of
-`config.predict.weights`, of the run in `config.workdir`, or the one that is shipped.
+`reporting/predictions.py`) and a table over all of them. Which student does it is
+said in `config.student`.
 """
 
 import functools
@@ -18,10 +18,11 @@ from echodfkd_jax import disk
 from echodfkd_jax.clips import finding
 from echodfkd_jax.errors import DiskError, UserError
 from echodfkd_jax.networks.loaded import LoadedNetwork
-from echodfkd_jax.prediction.clip import PredictSettings, predict_file
+from echodfkd_jax.prediction.clip import predict_file
 from echodfkd_jax.prediction.stream import run_stream
 from echodfkd_jax.reporting import predictions
-from echodfkd_jax.runs.student import load_student_of
+from echodfkd_jax.runs.student import choose_student
+from echodfkd_jax.settings import PredictSettings, StudentSettings
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -31,11 +32,9 @@ def run(config: ml_collections.ConfigDict) -> None:
         UserError: a setting does not fit, no clip was found, not one could be predicted, or the
             results cannot be written.
     """
-    settings = PredictSettings(**config.predict)
+    settings = PredictSettings.of(config.predict)
     output = pathlib.Path(settings.output or pathlib.Path(config.workdir) / "predictions")
-    load = functools.partial(
-        load_student_of, config.workdir, weights=settings.weights, checkpoint=settings.checkpoint
-    )
+    load = functools.partial(choose_student, config.workdir, StudentSettings.of(config.student))
     if settings.stream:
         student = load()
         run_stream(student, settings.output and output)

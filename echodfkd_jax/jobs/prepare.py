@@ -9,7 +9,7 @@ from typing import Any
 import ml_collections
 
 from echodfkd_jax import disk
-from echodfkd_jax.datasets import labels, recipe, sources
+from echodfkd_jax.datasets import generators, labels, recipe, sources
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.errors import UserError
 
@@ -30,7 +30,7 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path:
     fields, teacher = config.dataset.to_dict(), config.teacher.to_dict()
     name, asked = recipe.resolve(fields, teacher)
     target = dataset.directory(fields, teacher)
-    clips_dir = None if asked.is_generated else _clips_dir(fields)
+    clips_dir = None if asked.is_generated else _clips_dir(fields, needed=not asked.is_own)
     if dataset.is_prepared(target):
         _check(target, asked, clips_dir, teacher)
         print(f"prepare: already done: {_describe(target)}")
@@ -56,9 +56,11 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path:
     return target
 
 
-def _clips_dir(fields: dict[str, Any]) -> pathlib.Path:
-    """The folder of recorded clips."""
+def _clips_dir(fields: dict[str, Any], *, needed: bool) -> pathlib.Path | None:
+    """The folder of recorded clips; None where it is not needed and not given."""
     manual_dir = fields.get("manual_dir", "")
+    if not manual_dir and not needed:
+        return None
     if not manual_dir:
         raise UserError(
             f"config.dataset.manual_dir is empty; {fields['name']} needs the folder that holds the "
@@ -80,9 +82,9 @@ def _check(
     options = labels.LazyTeacher.from_options(teacher, clips_dir)
     expected = {"teacher": options.fingerprint}
     if asked.is_generated:
-        from echodfkd_jax import synthesis
-
-        expected["generator_version"] = synthesis.VERSION
+        expected["generator_version"] = generators.find_generator(asked.generator).version
+    elif asked.is_own:
+        expected["source"] = sources.find_source(asked.source, clips_dir).identity
     else:
         expected["source"] = sources.folder_fingerprint(clips_dir)
     dataset.check_metadata(target, expected)

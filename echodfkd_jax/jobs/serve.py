@@ -5,7 +5,6 @@ comes in or goes out stays on disk. The page is for one person on one machine: w
 one clip at a time, and for this machine alone unless `config.serve.host` says otherwise.
 """
 
-import dataclasses
 import logging
 import pathlib
 import signal
@@ -21,36 +20,13 @@ from echodfkd_jax.clips import dicom, inputs, video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.page import Application
-from echodfkd_jax.prediction.clip import PredictSettings, predict_file
+from echodfkd_jax.prediction.clip import predict_file
 from echodfkd_jax.reporting.predictions import DISCLAIMER
-from echodfkd_jax.runs.student import load_student_of
+from echodfkd_jax.runs.student import choose_student
+from echodfkd_jax.settings import PredictSettings, ServeSettings, StudentSettings
 
 # Under these names this machine reaches itself, and nobody else does.
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
-_MAX_PORT = 65535
-
-
-@dataclasses.dataclass(frozen=True)
-class ServeSettings:
-    """Section `config.serve`.
-
-    Attributes:
-        host: address to listen on; "0.0.0.0" lets other machines in.
-        port: 0: any that is free.
-        max_upload_mib: larger files are refused.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8112
-    max_upload_mib: int = 256
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port <= _MAX_PORT:
-            raise UserError(f"config.serve.port={self.port}: expected 1 to {_MAX_PORT}, or 0")
-        if self.max_upload_mib < 1:
-            raise UserError(
-                f"config.serve.max_upload_mib={self.max_upload_mib}: expected 1 or more"
-            )
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -59,8 +35,8 @@ def run(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: a setting does not fit, there is no student, or the port is taken.
     """
-    settings, how = ServeSettings(**config.serve), PredictSettings(**config.predict)
-    student = load_student_of(config.workdir, weights=how.weights, checkpoint=how.checkpoint)
+    settings, how = ServeSettings.of(config.serve), PredictSettings.of(config.predict)
+    student = choose_student(config.workdir, StudentSettings.of(config.student))
 
     def predict(path: pathlib.Path, name: str, output: pathlib.Path) -> Mapping[str, Any]:
         return predict_file(path, name, student, how, output)

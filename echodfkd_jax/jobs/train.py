@@ -10,50 +10,34 @@ reads and writes the working directory and speaks.
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 from typing import Any
 
-import jax
 import ml_collections
-import numpy as np
-from clu import parameter_overview
 
 from echodfkd_jax import disk
+from echodfkd_jax.datasets import generators, prepared, recipe
+from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks.registry import build_model
-from echodfkd_jax.reporting.overlays import clip_strip
-from echodfkd_jax.runs import checkpoints as checkpoint_files
 from echodfkd_jax.runs import run_config
-from echodfkd_jax.runs.checkpoints import Checkpoints
+from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
-from echodfkd_jax.runs.writers import Writer
-from echodfkd_jax.training import loop
-from echodfkd_jax.training.augmentation import Augment, make_augment
-from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
-from echodfkd_jax.training.interruption import StopNotice
-from echodfkd_jax.training.monitor import Monitor
-from echodfkd_jax.training.parallel import Parallel, from_first, is_first, join, on_all, on_first
-from echodfkd_jax.training.settings import (
+from echodfkd_jax.settings import (
     AugmentSettings,
     InputSettings,
     ParallelSettings,
     TrainSettings,
     check_seed,
 )
-from echodfkd_jax.training.state import (
-    TrainState,
-    create_state,
-    from_tree,
-    make_optimizer,
-    make_schedule,
-    num_weights,
-)
-from echodfkd_jax.training.step import eval_step, predict_step, train_step
+from echodfkd_jax.teachers import load_teacher
+from echodfkd_jax.training import announcements
+from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
+from echodfkd_jax.training.interruption import StopNotice
+from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first
+from echodfkd_jax.training.trainer import Trainer
 
 # Held while a run is trained; left there.
 _LOCK = ".training.lock"
-# Clips in TensorBoard's picture of validation frames.
-_NUM_EXAMPLES = 4
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -65,19 +49,20 @@ def run(config: ml_collections.ConfigDict) -> None:
             finite; or the disk is full.
         PreemptedError: SIGTERM arrived, and the run is saved.
     """
-    settings = TrainSettings(**config.train)
-    input_settings = InputSettings(**config.input)
-    parallel_settings = ParallelSettings(**config.parallel)
-    seed = check_seed(config.seed)
-    if "num_frames" in config.dataset:  # Of clips that are made; recorded ones are continued.
-        input_settings.check_windows(config.dataset.num_frames)
-    augment = make_augment(AugmentSettings(**config.get("augment", {})), seed)
-    workdir = pathlib.Path(config.workdir)
+    settings = TrainSettings.of(config.train)
+    inputs = InputSettings.of(config.input)
+    augment = AugmentSettings.of(config.augment)
+    devices = ParallelSettings.of(config.parallel)
+    check_seed(config.seed)
+    build_model(**config.model)  # What cannot be is refused before anything is opened.
+    known = recipe.REGISTERED.get(config.dataset.name)
+    if known is not None and known.is_generated:  # Recorded clips are continued.
+        inputs.check_windows(config.dataset.num_frames)
 
-    join(parallel_settings)
+    join(devices)
     with contextlib.ExitStack() as held:
-        on_first(lambda: _hold(workdir, held))
-        _train(config, settings, input_settings, parallel_settings, augment)
+        on_first(lambda: _hold(pathlib.Path(config.workdir), held))
+        _train(config, settings, inputs, augment, devices)
 
 
 def _hold(workdir: pathlib.Path, held: contextlib.ExitStack) -> None:
@@ -89,223 +74,86 @@ def _hold(workdir: pathlib.Path, held: contextlib.ExitStack) -> None:
 def _train(
     config: ml_collections.ConfigDict,
     settings: TrainSettings,
-    input_settings: InputSettings,
-    parallel_settings: ParallelSettings,
-    augment: Augment | None,
+    inputs: InputSettings,
+    augment: AugmentSettings,
+    devices: ParallelSettings,
 ) -> None:
-    workdir = pathlib.Path(config.workdir)
-    checkpoints = Checkpoints(workdir, keep_latest=settings.keep_checkpoints)
-    saved_tree: dict[str, Any] = {}  # In the first process.
+    checkpoints = Checkpoints(config.workdir, keep_latest=settings.keep_checkpoints)
+    saved, progress = _restore(config, checkpoints)
+    reason = progress.finished(num_epochs=settings.num_epochs, patience=settings.patience)
+    if reason is not None:
+        announcements.done_before(config.workdir, progress, reason)
+        return
+    parallel = Parallel(devices, settings.batch_size, accumulate_steps=settings.accumulate_steps)
+    share = Share(parallel.process_index, parallel.num_processes, settings.accumulate_steps)
+    data = on_all(lambda: _open_input(config, inputs, settings, share))
+    trainer = Trainer(
+        config.model.to_dict(),
+        data,
+        parallel,
+        settings,
+        augment=augment,
+        seed=config.seed,
+        saved=saved,
+    )
+    on_first(lambda: _begin(config, trainer))
+    announcements.beginning(config, parallel, trainer, progress)
+    with StopNotice() as notice:
+        progress = trainer.fit(config.workdir, checkpoints, progress, told_to_stop=notice.arrived)
+    announcements.end(config.workdir, progress, settings)
+
+
+def _restore(
+    config: ml_collections.ConfigDict, checkpoints: Checkpoints
+) -> tuple[dict[str, Any], Progress]:
+    """What the last checkpoint held, in the first process, and how far it is, in all of them."""
+    saved: dict[str, Any] = {}
 
     def restore() -> dict[str, Any]:
-        if checkpoint_files.all_steps(workdir):
-            run_config.check_same(config, run_config.load(workdir))
+        if all_steps(config.workdir):
+            run_config.check_same(config, run_config.load(config.workdir))
         restored = checkpoints.restore_latest()
         if restored:
-            saved_tree.update(restored[0])
+            saved.update(restored[0])
         return dataclasses.asdict(restored[1] if restored else Progress())
 
-    progress = Progress(**on_first(restore))
-    reason = loop.finished(progress, settings)
-    if reason is not None:
-        _say(f"already trained: {reason}, {_best(progress)}; nothing to do ({workdir})")
-        return
-
-    parallel = Parallel(
-        parallel_settings, settings.batch_size, accumulate_steps=settings.accumulate_steps
-    )
-    fields = dict(config.model)
-    shared_over = parallel.axis_name if settings.sync_batch_norm else None
-    model = build_model(**fields, axis_name=shared_over)
-    lone_model = build_model(**fields)  # For what runs outside the devices' axis.
-    share = Share(parallel.process_index, parallel.num_processes, settings.accumulate_steps)
-    data = on_all(lambda: _open_input(config, input_settings, settings, share))
-    steps_per_epoch = settings.steps_per_epoch or data.steps_per_pass
-    num_steps = settings.num_epochs * steps_per_epoch
-    schedule = make_schedule(settings, num_steps)
-    optimizer = make_optimizer(settings, schedule)
-    state = create_state(lone_model, optimizer, config.seed)
-    if saved_tree:
-        state = from_tree(state, saved_tree)
-    state = from_first(state)
-    on_first(lambda: _begin(config, state))
-    _announce(config, parallel, state, progress, num_steps, steps_per_epoch)
-
-    writer = _open_writer(workdir, progress.step) if is_first() else None
-
-    def write_scalars(step: int, epoch: int, scalars: dict[str, float]) -> None:
-        if writer:
-            writer.write_scalars(step, scalars, epoch=epoch)
-
-    monitor = Monitor(
-        write=lambda step, scalars: write_scalars(step, (step - 1) // steps_per_epoch + 1, scalars),
-        learning_rate=lambda step: float(schedule(step)),
-        log_every_steps=settings.log_every_steps,
-        batch_size=settings.batch_size,
-        first_step=progress.step,
-        num_steps=num_steps,
-        last_saved=lambda: _last_saved(workdir),
-        sums=progress.sums,
-        silent=not is_first(),
-    )
-    step = functools.partial(
-        train_step,
-        model=model,
-        optimizer=optimizer,
-        expand=data.expand,
-        axis_name=parallel.axis_name,
-        accumulate_steps=settings.accumulate_steps,
-        augment=augment,
-        loss=settings.loss,
-    )
-    score = functools.partial(
-        eval_step,
-        model=model,
-        expand=data.expand,
-        axis_name=parallel.axis_name,
-        loss=settings.loss,
-    )
-    predict = jax.jit(functools.partial(predict_step, model=lone_model, expand=data.expand))
-
-    def write_examples(state: TrainState, epoch: int, step: int) -> None:
-        del epoch
-        if writer is None:
-            return
-        batch = next(iter(data.validation_batches()))
-        shown = jax.device_get(predict(parallel.first(state).variables, batch))
-        count = int(np.sum(batch["weight"]))  # The rest is padding.
-        rows = [
-            clip_strip(
-                shown["video"][clip, ..., 0],
-                {
-                    input_settings.target: shown["target"][clip, ..., 0],
-                    "student": shown["predicted"][clip, ..., 0],
-                },
-                num_frames=4,
-            )
-            for clip in range(min(count, _NUM_EXAMPLES))
-        ]
-        writer.write_images(step, {"validation/frames": np.concatenate(rows)})
-
-    with contextlib.ExitStack() as stack:
-        notice = stack.enter_context(StopNotice())
-        stack.enter_context(checkpoint_files.disk_errors(workdir))
-        stack.callback(checkpoints.close)
-        if writer:
-            stack.callback(writer.close)
-        stack.callback(monitor.close)
-        progress = loop.fit(
-            parallel.replicate(state),
-            progress,
-            data=data,
-            settings=settings,
-            steps_per_epoch=steps_per_epoch,
-            parallel=parallel,
-            train_step=parallel.compile(step, donate=True),
-            eval_step=parallel.compile(score),
-            checkpoints=checkpoints,
-            monitor=monitor,
-            write_scalars=write_scalars,
-            write_examples=write_examples,
-            told_to_stop=notice.arrived,
-        )
-    _say(f"trained: {loop.finished(progress, settings)}, {_best(progress)}")
-    _say(f"  checkpoints: {checkpoint_files.directory(workdir)}")
-    _say(f"  curves: tensorboard --logdir {workdir / 'tensorboard'}")
+    return saved, Progress(**on_first(restore))
 
 
-def _say(text: str) -> None:
-    if is_first():
-        print(text)
-
-
-def _begin(config: ml_collections.ConfigDict, state: TrainState) -> None:
+def _begin(config: ml_collections.ConfigDict, trainer: Trainer) -> None:
     """Writes what says what is trained."""
     run_config.save(config)
-    overview = parameter_overview.get_parameter_overview(state.params)
-    disk.write_text(pathlib.Path(config.workdir) / "parameters.txt", overview + "\n")
-
-
-def _open_writer(workdir: pathlib.Path, last_step: int) -> Writer:
-    return Writer(
-        workdir / "tensorboard" / "train", workdir / "metrics.jsonl", resume_step=last_step
-    )
+    disk.write_text(pathlib.Path(config.workdir) / "parameters.txt", trainer.overview + "\n")
 
 
 def _open_input(
-    config: ml_collections.ConfigDict,
-    settings: InputSettings,
-    train: TrainSettings,
-    share: Share,
+    config: ml_collections.ConfigDict, settings: InputSettings, train: TrainSettings, share: Share
 ) -> Input:
     if settings.source == "generator":
-        from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip
-
         teacher = None
         if settings.target == "teacher":
-            from echodfkd_jax.teachers import load_teacher
-
-            options = {"weights": config.teacher.weights} if config.teacher.weights else {}
-            teacher = load_teacher(config.teacher.name, **options).apply_fn
+            teacher = getattr(load_teacher(**config.teacher), "apply_fn", None)
+            if teacher is None:
+                raise UserError(
+                    f"config.teacher.name={config.teacher.name!r} has no apply_fn for the device; "
+                    "prepare a data set with it (config.input.source='dataset')"
+                )
         return GeneratorInput(
-            make_clip,
+            generators.find_generator(config.dataset.generator),
             settings,
             batch_size=train.batch_size,
             num_train=config.dataset.num_train,
             num_validation=config.dataset.num_validation,
             seed=config.seed,
-            poor_windows=TRAINING_POOR_WINDOWS,
             teacher=teacher,
             share=share,
         )
-    from echodfkd_jax.datasets import prepared as dataset
-
-    folder = dataset.directory(config.dataset.to_dict(), config.teacher.to_dict())
+    folder = prepared.directory(config.dataset.to_dict(), config.teacher.to_dict())
     return DatasetInput(
-        dataset.open_split(folder, "train"),
-        dataset.open_split(folder, "validation"),
+        prepared.open_split(folder, "train"),
+        prepared.open_split(folder, "validation"),
         settings,
         batch_size=train.batch_size,
         seed=config.seed,
         share=share,
     )
-
-
-def _announce(
-    config: ml_collections.ConfigDict,
-    parallel: Parallel,
-    state: TrainState,
-    progress: Progress,
-    num_steps: int,
-    steps_per_epoch: int,
-) -> None:
-    devices = parallel.devices
-    hosts = f" of {parallel.num_processes} processes" if parallel.num_processes > 1 else ""
-    parts = f", in {config.train.accumulate_steps} parts" * (config.train.accumulate_steps > 1)
-    _say(
-        f"training {config.model.name}, {num_weights(state):,} weights, on {len(devices)} "
-        f"{devices[0].device_kind} device{'s' if len(devices) > 1 else ''}{hosts} "
-        f"({config.parallel.mode}); batch {config.train.batch_size}, "
-        f"{parallel.per_device_batch} per device{parts}"
-    )
-    _say(
-        f"{config.train.num_epochs} epochs of {steps_per_epoch} steps at most, "
-        f"into {config.workdir}"
-    )
-    if progress.step:
-        _say(f"continuing after step {progress.step} of {num_steps} (epoch {progress.epoch})")
-
-
-def _best(progress: Progress) -> str:
-    return (
-        f"{progress.step} steps, best validation loss {progress.best_validation_loss:.4f} "
-        f"at step {progress.best_step}"
-    )
-
-
-def _last_saved(workdir: pathlib.Path) -> str:
-    steps = checkpoint_files.all_steps(workdir)
-    if not steps:
-        return "no checkpoint was saved yet"
-    folder = checkpoint_files.directory(workdir) / str(steps[-1])
-    return f"the last good checkpoint is {folder}"

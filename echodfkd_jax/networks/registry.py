@@ -6,11 +6,13 @@ from typing import Any
 
 import flax.linen as nn
 
+from echodfkd_jax import seams
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.networks.convlstm import ConvLSTMUNet
-from echodfkd_jax.networks.unet import UNet
 
-_MODELS: dict[str, type[nn.Module]] = {"convlstm": ConvLSTMUNet, "unet": UNet}
+NETWORKS = {
+    "convlstm": "echodfkd_jax.networks.convlstm:ConvLSTMUNet",
+    "unet": "echodfkd_jax.networks.unet:UNet",
+}
 # Fields that say how a model is run, not what its weights are.
 _RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat"})
 _DTYPES = ("float32", "bfloat16")
@@ -30,16 +32,16 @@ def build_model(name: str, **fields: Any) -> nn.Module:
     """Makes a model that takes video (b, t, h, w, 1) in 0..255 and gives logits.
 
     Args:
-        name: "convlstm" (the student) or "unet" (per frame, the shipped teacher).
+        name: "convlstm" (the student), "unet" (per frame, the shipped teacher), or
+            "package.module:Name" of a flax module with `axis_name` among its fields.
         **fields: the model's fields.
 
     Raises:
         UserError: an unknown name or field, a size that cannot be, or another `dtype` than float32
             and bfloat16.
     """
-    if name not in _MODELS:
-        raise UserError(f"config.model.name={name!r} is unknown; use one of {sorted(_MODELS)}")
-    known = {field.name for field in dataclasses.fields(_MODELS[name])} - {"parent", "name"}
+    kind = seams.find("config.model.name", name, NETWORKS)
+    known = {field.name for field in dataclasses.fields(kind)} - {"parent", "name"}
     unknown = sorted(fields.keys() - known)
     if unknown:
         raise UserError(
@@ -56,17 +58,18 @@ def build_model(name: str, **fields: Any) -> nn.Module:
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise UserError(f"config.model.{field}={values!r}: expected {least} to {most}")
     try:
-        return _MODELS[name](**fields)
+        return kind(**fields)
     except TypeError as error:
         raise UserError(f"config.model ({name!r}) lacks a field: {error}") from error
 
 
 def describe_model(model: nn.Module) -> str:
     """The JSON that a weights file keeps under "model": `name` and the fields of `build_model`."""
-    names = {kind: name for name, kind in _MODELS.items()}
+    names = {path: name for name, path in NETWORKS.items()}
+    path = f"{type(model).__module__}:{type(model).__qualname__}"
     fields = {
         field.name: getattr(model, field.name)
         for field in dataclasses.fields(model)
         if field.name not in _RUN_FIELDS
     }
-    return json.dumps({"name": names[type(model)], **fields})
+    return json.dumps({"name": names.get(path, path), **fields})

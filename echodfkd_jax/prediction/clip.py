@@ -1,4 +1,4 @@
-"""One clip from file to files: what `predict` and `serve` do with it."""
+"""One clip from pixels to masks, beats and numbers, and from file to files."""
 
 import dataclasses
 import functools
@@ -7,53 +7,103 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from echodfkd_jax.clips import inputs as clip_inputs
+import numpy as np
+from jaxtyping import UInt8
+
+from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.reporting import predictions
+from echodfkd_jax.runs.student import load_student
+from echodfkd_jax.settings import PredictSettings
 from echodfkd_jax.types import Frames, SoftMask
 
-MIRRORED = ("auto", "yes", "no")
 
-
-@dataclasses.dataclass(frozen=True)
-class PredictSettings:
-    """Section `config.predict`.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClipPrediction:
+    """A clip with its outline.
 
     Attributes:
-        inputs: a clip, a folder or a glob.
-        output: folder of the results; empty: `<workdir>/predictions`.
-        weights: a safetensors file of a student, or "best" or "small" of the shipped ones; empty:
-            the run's, or else the best.
-        checkpoint: of the run: "best", "latest" or a step.
-        crop: "square" (the largest square around the middle) or "full" (the whole frame, squeezed).
-        fps: frames per second, instead of what the file says; 0: what the file says.
-        mirrored: whether left and right of the clips are exchanged: "yes", "no", or "auto" to find
-            out for each of them.
-        stream: read frames from standard input instead, see `docs/predict.md`.
+        clip: as it was found.
+        fitted: what the student saw, uint8 (t, 112, 112), and which part of the clip that is.
+        mask: round(255 * probability) of every pixel of `fitted.frames`.
+        fps: frames per second; nan when unknown.
+        times_s: of every frame; None when they are evenly spaced, or unknown.
+        exchanged: whether left and right of the clip were exchanged before it was outlined.
+        notes: sentences about what was done with the clip.
+        report: beats, ejection fraction, volumes, and how far to trust them.
     """
 
-    inputs: str = ""
-    output: str = ""
-    weights: str = ""
-    checkpoint: str | int = "best"
-    crop: str = "square"
-    fps: float = 0.0
-    mirrored: str = "auto"
-    stream: bool = False
+    clip: inputs.SourceClip
+    fitted: inputs.Fitted
+    mask: SoftMask
+    fps: float
+    times_s: timing.Times | None
+    exchanged: bool
+    notes: tuple[str, ...]
+    report: ClipReport
 
-    def __post_init__(self) -> None:
-        if self.crop not in clip_inputs.CROPS:
-            raise UserError(f"config.predict.crop={self.crop!r}: expected 'square' or 'full'")
-        if self.mirrored not in MIRRORED:
-            raise UserError(
-                f"config.predict.mirrored={self.mirrored!r}: expected 'auto', 'yes' or 'no'"
-            )
-        if not (math.isfinite(self.fps) and self.fps >= 0):
-            raise UserError(f"config.predict.fps={self.fps}: expected frames per second, or 0")
+    def in_source(self) -> UInt8[np.ndarray, "t source_h source_w"]:
+        """The soft masks in the clip's own pixels."""
+        height, width = self.clip.frames.shape[1:]
+        mask = mirror.mirror_frames(self.mask) if self.exchanged else self.mask
+        return inputs.restore_masks(mask, self.fitted.box, height, width)
+
+
+def predict(
+    clip: str | pathlib.Path | UInt8[np.ndarray, "t h w"],
+    student: LoadedNetwork | str = "best",
+    *,
+    fps: float = 0.0,
+    crop: str = "square",
+    mirrored: str = "auto",
+) -> ClipPrediction:
+    """Outlines the left ventricle in a clip and measures it.
+
+    Args:
+        clip: a video, NPZ or DICOM file, a folder of PNG files, or grey frames 0..255.
+        student: "best" or "small" of the shipped ones, a weights file, a run's folder, or what
+            `load_student` gave, which saves loading it again.
+        fps: frames per second; 0: what the file says.
+        crop: "square" (the largest one around the middle) or "full" (squeezed).
+        mirrored: whether left and right are exchanged: "yes", "no", or "auto" to find out.
+
+    Raises:
+        UserError: the clip cannot be read, or is of one grey throughout.
+    """
+    if isinstance(clip, np.ndarray):
+        name = "the clip"
+        unknown = (math.nan, math.nan)
+        source = inputs.SourceClip(clip, math.nan, unknown, ())
+    else:
+        name, source = str(clip), inputs.read_clip(pathlib.Path(clip).expanduser())
+    network = load_student(student) if isinstance(student, str) else student
+    fitted = inputs.fit(source, crop)
+    if not fitted.frames.size:
+        raise UserError(f"{name} has no frames")
+    grey = int(fitted.frames.min())
+    if grey == fitted.frames.max():
+        raise UserError(f"{name}: every pixel of it is {grey}; expected a picture to outline")
+    outline = functools.partial(predict_clip, network)
+    exchanged, doubt, notes = _which_way_round(fitted.frames, mirrored, outline)
+    if exchanged:
+        fitted = fitted._replace(frames=mirror.mirror_frames(fitted.frames))
+    mask = outline(fitted.frames)
+    square, side_mm = inputs.with_square_pixels(mask, fitted)
+    rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
+    return ClipPrediction(
+        clip=source,
+        fitted=fitted,
+        mask=mask,
+        fps=rate,
+        times_s=times_s,
+        exchanged=exchanged,
+        notes=(*source.notes, *notes),
+        report=_doubted(report_clip(square, rate, side_mm, times_s), doubt),
+    )
 
 
 def predict_file(
@@ -75,27 +125,17 @@ def predict_file(
     Raises:
         UserError: the clip cannot be read, or is of one grey throughout.
     """
-    clip = clip_inputs.read_clip(path)
-    fps, times_s = (settings.fps, None) if settings.fps else (clip.fps, clip.times_s)
-    fitted = clip_inputs.fit(clip, settings.crop)
-    grey = int(fitted.frames.min())
-    if grey == fitted.frames.max():
-        raise UserError(f"{path}: every pixel of it is {grey}; expected a picture to outline")
-    outline = functools.partial(predict_clip, student)
-    exchanged, doubt, notes = _which_way_round(fitted.frames, settings.mirrored, outline)
-    if exchanged:
-        fitted = fitted._replace(frames=mirror.mirror_frames(fitted.frames))
-    mask = outline(fitted.frames)
-    square, side_mm = clip_inputs.with_square_pixels(mask, fitted)
+    found = predict(path, student, fps=settings.fps, crop=settings.crop, mirrored=settings.mirrored)
+    clip, fitted, fps = found.clip, found.fitted, found.fps
     content = {
         "name": name,
         "source": str(path),
         "student": student.metadata,
         "num_frames": len(clip.frames),
         "fps": fps if math.isfinite(fps) else None,
-        "times_s": None if times_s is None else times_s.tolist(),
+        "times_s": None if found.times_s is None else found.times_s.tolist(),
         "shown": {
-            "left_and_right_exchanged": clip.turn.mirrored != exchanged,
+            "left_and_right_exchanged": clip.turn.mirrored != found.exchanged,
             "turned_degrees": clip.turn.degrees,
             "pixel_aspect": clip.pixel_aspect,
         },
@@ -104,10 +144,10 @@ def predict_file(
         "crop": settings.crop,
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
-        "notes": [*clip.notes, *notes],
-        **predictions.numbers(_doubted(report_clip(square, fps, side_mm, times_s), doubt), mask),
+        "notes": list(found.notes),
+        **predictions.numbers(found.report, found.mask),
     }
-    predictions.write_clip(output, name, fitted.frames, mask, content, fps, times_s)
+    predictions.write_clip(output, name, fitted.frames, found.mask, content, fps, found.times_s)
     return content
 
 

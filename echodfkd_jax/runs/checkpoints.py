@@ -143,6 +143,14 @@ def directory(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir).absolute() / "checkpoints"
 
 
+def last_saved(workdir: str | pathlib.Path) -> str:
+    """Where the last checkpoint is, as part of a message."""
+    steps = all_steps(workdir)
+    if not steps:
+        return "no checkpoint was saved yet"
+    return f"the last good checkpoint is {directory(workdir) / str(steps[-1])}"
+
+
 def all_steps(workdir: str | pathlib.Path) -> list[int]:
     """The steps with a finished checkpoint, ascending; damaged ones are among them."""
     return _steps(directory(workdir))
@@ -171,8 +179,8 @@ def restore_variables(
     if which not in ("best", "latest"):
         if not str(which).isdigit() or int(which) not in steps:
             raise UserError(
-                f"config.eval.checkpoint={which!r}: expected 'best', 'latest' or one of the steps "
-                f"{', '.join(map(str, steps))} in {directory(workdir)}"
+                f"config.student.checkpoint={which!r}: expected 'best', 'latest' or one of the "
+                f"steps {', '.join(map(str, steps))} in {directory(workdir)}"
             )
         try:
             return _variables(*_read(directory(workdir), int(which)))

@@ -41,3 +41,16 @@ class Progress:
             best_step=step if better else self.best_step,
             epochs_without_improvement=0 if better else self.epochs_without_improvement + 1,
         )
+
+    def finished(self, *, num_epochs: int, patience: int) -> str | None:
+        """Why a run is at its end here, or None where it is not.
+
+        Args:
+            num_epochs: epochs at most.
+            patience: epochs without a better validation loss; 0: never stop early.
+        """
+        if patience and self.epochs_without_improvement >= patience:
+            return f"no better validation loss for {self.epochs_without_improvement} epochs"
+        if self.epoch >= num_epochs:
+            return f"{self.epoch} epochs"
+        return None

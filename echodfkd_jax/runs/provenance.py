@@ -4,12 +4,14 @@ import pathlib
 import platform
 import subprocess
 
-ROOT = pathlib.Path(__file__).parents[2]
+_HERE = pathlib.Path(__file__).resolve()
 
 
 def commit() -> str:
-    """The commit of the project's folder, with "+changes" if files differ; "" without git."""
+    """The commit of the checkout, with "+changes" if files differ; "" for an installed copy."""
     try:
+        # An environment may lie within the repository of something else.
+        _git("ls-files", "--error-unmatch", _HERE.name)
         head = _git("rev-parse", "--short=12", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
@@ -29,7 +31,7 @@ def environment() -> dict[str, str]:
 
 
 def _git(*args: str) -> str:
-    command = ["git", "-C", str(ROOT), *args]
+    command = ["git", "-C", str(_HERE.parent), *args]
     return subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=10
     ).stdout.strip()

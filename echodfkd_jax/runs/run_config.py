@@ -8,24 +8,11 @@ import ml_collections
 
 from echodfkd_jax import disk
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.settings import SECTIONS
 
-# Fields that decide what the weights become; a run cannot be continued with others. The place of
-# the data set, the devices, and what is logged or kept may change between two starts, and so may
-# the number of epochs and the patience: training then goes on, or ends earlier.
-_FIXED = ("seed", "dataset", "teacher", "model", "input", "augment", "train")
-_FREE = {
-    "dataset.data_dir",
-    "dataset.manual_dir",
-    "input.num_threads",
-    "input.cache_gib",
-    "train.num_epochs",
-    "train.patience",
-    "train.keep_checkpoints",
-    "train.checkpoint_every_steps",
-    "model.remat",
-    "train.log_every_steps",
-    "train.image_every_epochs",
-}
+# A run cannot be continued with other values of what decides the weights.
+_FIXED = ("seed", *(section.section for section in SECTIONS if section.decides_weights))
+_RESUMABLE = frozenset().union(*(section.resumable() for section in SECTIONS))
 
 
 def path(workdir: str | pathlib.Path) -> pathlib.Path:
@@ -70,7 +57,7 @@ def check_same(config: ml_collections.ConfigDict, saved: ml_collections.ConfigDi
     """
     now, then = _flat(config), _flat(saved)
     for field in sorted(now.keys() | then.keys()):
-        if field.split(".")[0] not in _FIXED or _is_free(field, now):
+        if field.split(".")[0] not in _FIXED or _is_resumable(field, now):
             continue
         if now.get(field) != then.get(field):
             raise UserError(
@@ -79,11 +66,11 @@ def check_same(config: ml_collections.ConfigDict, saved: ml_collections.ConfigDi
             )
 
 
-def _is_free(field: str, now: dict[str, Any]) -> bool:
+def _is_resumable(field: str, now: dict[str, Any]) -> bool:
     # A cosine ends where the last epoch ends, so there the number of epochs is no longer free.
     if field == "train.num_epochs" and now.get("train.schedule") == "cosine":
         return False
-    return field in _FREE
+    return field in _RESUMABLE
 
 
 def _flat(config: ml_collections.ConfigDict) -> dict[str, Any]:

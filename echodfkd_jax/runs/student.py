@@ -1,32 +1,54 @@
-"""The student that a run trained."""
+"""The student that a command works with: one rule for all of them."""
 
 import pathlib
 
+from echodfkd_jax.networks import shipped
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.registry import build_model
-from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.runs import checkpoints, run_config
+from echodfkd_jax.settings import StudentSettings
 
 
-def load_student_of(
-    workdir: str | pathlib.Path, *, weights: str = "", checkpoint: str | int = "best"
-) -> LoadedNetwork:
-    """Loads, in this order, the one that is asked for, the run's, or the best that is shipped.
+def choose_student(workdir: str | pathlib.Path, settings: StudentSettings) -> LoadedNetwork:
+    """Loads, in this order, the weights that are named, the run's, or the best that are shipped.
 
     Args:
         workdir: of a run; it need not exist.
-        weights: a safetensors file of a student, or the name of a shipped one; empty: none.
-        checkpoint: of the run: "best", "latest" or a step.
+        settings: section `config.student`.
 
     Raises:
         UserError: the file, the checkpoint or the shipped weights are missing or damaged.
     """
-    if not weights and checkpoints.all_steps(workdir):
-        return of_run(workdir, checkpoint)
-    return load_student(weights or "best")
+    if settings.weights:
+        return load_student(settings.weights)
+    if has_run(workdir):
+        return of_run(workdir, settings.checkpoint)
+    return shipped.load_student()
 
 
-def of_run(workdir: str | pathlib.Path, checkpoint: str | int) -> LoadedNetwork:
+def has_run(workdir: str | pathlib.Path) -> bool:
+    """Whether there is a run, finished or not."""
+    return run_config.path(workdir).exists() or bool(checkpoints.all_steps(workdir))
+
+
+def load_student(
+    weights: str | pathlib.Path = "best", *, checkpoint: str | int = "best"
+) -> LoadedNetwork:
+    """Loads a shipped student, one from a safetensors file, or that of a run.
+
+    Args:
+        weights: "best" or "small" of the shipped ones, a file, or the folder of a run.
+        checkpoint: of a run: "best" (lowest validation loss), "latest" or a step.
+
+    Raises:
+        UserError: they are missing, damaged, or of another network.
+    """
+    if pathlib.Path(weights).is_dir():
+        return of_run(weights, checkpoint)
+    return shipped.load_student(weights)
+
+
+def of_run(workdir: str | pathlib.Path, checkpoint: str | int = "best") -> LoadedNetwork:
     """Loads the student of a run.
 
     Raises:

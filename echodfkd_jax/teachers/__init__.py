@@ -1,21 +1,19 @@
 """Teachers by name; a new one is one file and one line here."""
 
-import importlib
 import inspect
 from typing import Any
 
+from echodfkd_jax import seams
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.teachers.base import Teacher
 
-# Name -> module and factory. Imported only when asked for: a run with one teacher should not pay
-# for the others.
-_FACTORIES: dict[str, tuple[str, str]] = {
-    "unet": ("echodfkd_jax.teachers.unet", "UNetTeacher"),
-    "deeplabv3": ("echodfkd_jax.teachers.deeplabv3", "load"),
-    "student": ("echodfkd_jax.teachers.student_teacher", "load"),
-    "onnx": ("echodfkd_jax.teachers.onnx_teacher", "load"),
-    "precomputed": ("echodfkd_jax.teachers.precomputed", "load"),
-    "ensemble": ("echodfkd_jax.teachers.ensemble", "load"),
+TEACHERS = {
+    "unet": "echodfkd_jax.teachers.unet:UNetTeacher",
+    "deeplabv3": "echodfkd_jax.teachers.deeplabv3:load",
+    "student": "echodfkd_jax.teachers.student_teacher:load",
+    "onnx": "echodfkd_jax.teachers.onnx_teacher:load",
+    "precomputed": "echodfkd_jax.teachers.precomputed:load",
+    "ensemble": "echodfkd_jax.teachers.ensemble:load",
 }
 
 __all__ = ["Teacher", "load_teacher"]
@@ -27,17 +25,14 @@ def load_teacher(name: str, **options: Any) -> Teacher:
     Args:
         name: "unet" (shipped with the project), "deeplabv3" (the published one), "student" (one
             trained before), "onnx" (any network in such a file), "precomputed" (masks in files) or
-            "ensemble" (several of them).
+            "ensemble" (several of them); or "package.module:Name" of your own.
         **options: the teacher's own, such as `weights`, where its weights are; see the `load` or
             the class of its module. Empty text counts as not given.
 
     Raises:
         UserError: an unknown name or option, or weights that are missing or do not fit.
     """
-    if name not in _FACTORIES:
-        raise UserError(f"config.teacher.name={name!r} is unknown; use one of {sorted(_FACTORIES)}")
-    module, attribute = _FACTORIES[name]
-    factory = getattr(importlib.import_module(module), attribute)
+    factory = seams.find("config.teacher.name", name, TEACHERS)
     given = {option: value for option, value in options.items() if value != ""}
     known = inspect.signature(factory).parameters
     unknown = sorted(given.keys() - known.keys())

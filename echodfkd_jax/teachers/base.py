@@ -8,15 +8,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
+from echodfkd_jax.types import Clip, SoftMask
+
 
 @runtime_checkable
 class Teacher(Protocol):
     """A source of soft masks.
 
+    One that can also be run on the device inside the training step has a method `apply_fn` besides,
+    like `FrameTeacher`.
+
     Attributes:
-        name: as in `load_teacher`.
         fingerprint: the name and a hash of the weights; two teachers with the same fingerprint
             give the same masks, so it stands in the metadata of every labelled data set.
+    """
+
+    fingerprint: str
+
+    def label(self, clip: Clip) -> SoftMask:
+        """The soft mask of a clip as it is stored: 255 * probability, rounded."""
+        ...
+
+
+class FrameTeacher:
+    """A teacher that is a function of frames.
+
+    Attributes:
+        name: as in `load_teacher`.
+        fingerprint: see `Teacher`.
     """
 
     name: str
@@ -24,14 +43,22 @@ class Teacher(Protocol):
 
     def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
         """Probabilities 0..1 of the left ventricle for the grey frames of one clip."""
-        ...
+        raise NotImplementedError
 
     def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
         """The same as a pure function that can be jitted into another, for frames 0..255.
 
         The frames are those of one clip in their order: a teacher may look at the neighbours.
         """
-        ...
+        raise NotImplementedError
+
+    def clip_probabilities(self, clip: Clip) -> Float32[np.ndarray, "t h w"]:
+        """Probability of the left ventricle in every pixel of a clip, in host memory."""
+        return np.asarray(self(clip.frames))
+
+    def label(self, clip: Clip) -> SoftMask:
+        """See `Teacher`."""
+        return np.rint(255 * self.clip_probabilities(clip)).astype(np.uint8)
 
 
 def predict_in_batches(

@@ -22,7 +22,7 @@ from echodfkd_jax.interop.torch_checkpoint import read_state_dict
 from echodfkd_jax.interop.torch_deeplabv3 import variables_from_torch
 from echodfkd_jax.networks.deeplabv3 import DeepLabV3
 from echodfkd_jax.networks.loaded import weights_fingerprint
-from echodfkd_jax.teachers.base import predict_in_batches
+from echodfkd_jax.teachers.base import FrameTeacher, predict_in_batches
 
 # Mean and standard deviation of the training videos' three channels, 0..255, that the published
 # weights expect (EchoNet-Dynamic's conventions).
@@ -32,7 +32,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class DeepLabV3Teacher:
+class DeepLabV3Teacher(FrameTeacher):
     """Frames to LV probabilities, one frame at a time.
 
     Attributes:

@@ -18,8 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.teachers.base import Teacher
-from echodfkd_jax.teachers.labelling import clip_probabilities
+from echodfkd_jax.teachers.base import FrameTeacher
 from echodfkd_jax.types import Clip
 
 MEANS = ("probabilities", "logits")
@@ -30,7 +29,7 @@ CERTAINTY_MARGIN = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class EnsembleTeacher:
+class EnsembleTeacher(FrameTeacher):
     """The weighted mean of its members.
 
     Attributes:
@@ -42,7 +41,7 @@ class EnsembleTeacher:
     """
 
     fingerprint: str
-    members: tuple[Teacher, ...]
+    members: tuple[FrameTeacher, ...]
     weights: tuple[float, ...]
     mean: str
     name: str = "ensemble"
@@ -59,7 +58,7 @@ class EnsembleTeacher:
 
     def clip_probabilities(self, clip: Clip) -> Float32[np.ndarray, "t h w"]:
         """Probabilities for one clip, whose name members with masks made before may need."""
-        votes = [clip_probabilities(member, clip) for member in self.members]
+        votes = [member.clip_probabilities(clip) for member in self.members]
         return weighted_mean(votes, self.weights, self.mean)
 
 
@@ -92,7 +91,7 @@ def load(
 
 
 def combine(
-    members: Sequence[Teacher],
+    members: Sequence[FrameTeacher],
     *,
     member_weights: Sequence[float | int] = (),
     mean: str = "probabilities",

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.teachers.base import predict_in_batches
+from echodfkd_jax.teachers.base import FrameTeacher, predict_in_batches
 
 OUTPUTS = ("logits", "probability")
 # The fastest first; onnxruntime lists more than can be loaded on most machines.
@@ -32,7 +32,7 @@ _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class OnnxTeacher:
+class OnnxTeacher(FrameTeacher):
     """Frames to LV probabilities through an onnxruntime session.
 
     Attributes:

@@ -18,11 +18,12 @@ from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.clips.mask_files import SUFFIXES, find_mask_file, read_masks
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.teachers.base import FrameTeacher
 from echodfkd_jax.types import Clip
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PrecomputedTeacher:
+class PrecomputedTeacher(FrameTeacher):
     """Looks a clip's masks up by its name.
 
     Attributes:

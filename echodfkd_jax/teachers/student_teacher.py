@@ -26,10 +26,11 @@ from echodfkd_jax.networks.loaded import (
 )
 from echodfkd_jax.networks.registry import build_model, describe_model
 from echodfkd_jax.runs.checkpoints import restore_variables
+from echodfkd_jax.teachers.base import FrameTeacher
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class StudentTeacher:
+class StudentTeacher(FrameTeacher):
     """A trained student's probabilities.
 
     A recurrent student remembers: the frames of one call are taken as one clip in time order,

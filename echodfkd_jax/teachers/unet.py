@@ -14,13 +14,13 @@ from echodfkd_jax.networks.inference import overlapping_chunks
 from echodfkd_jax.networks.loaded import load_network, weights_fingerprint
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.networks.unet import UNet
-from echodfkd_jax.teachers.base import predict_in_batches
+from echodfkd_jax.teachers.base import FrameTeacher, predict_in_batches
 
 # Frames per compiled call, each by itself.
 CHUNK_FRAMES = 32
 
 
-class UNetTeacher:
+class UNetTeacher(FrameTeacher):
     """The U-Net as a teacher, with weights from a safetensors file.
 
     Attributes:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from echodfkd_jax.training.settings import AugmentSettings
+from echodfkd_jax.settings import AugmentSettings
 
 # Angle between the middle of a sector and its edge, before anything is cut.
 SECTOR_HALF_DEGREES = 45.0
@@ -23,7 +23,7 @@ SECTOR_HALF_DEGREES = 45.0
 _DRAWS = ("stride", "sector", "move", "speckle", "noise", "blur", "gain", "gamma", "still", "veil")
 
 Rows = Int[Array, "b"]
-# Step and rows of the clips, `video` and `target` uint8 (b, t, h, w, 1) -> the same two, changed.
+# Step, rows of the clips, and what `Input.expand` gives -> the same, changed.
 Augment = Callable[[Int[Array, ""], Rows, dict[str, jax.Array]], dict[str, jax.Array]]
 
 
@@ -42,8 +42,12 @@ def make_augment(settings: AugmentSettings, seed: int) -> Augment | None:
     ) -> dict[str, jax.Array]:
         change = jax.vmap(lambda *clip: augment_clip(*clip, settings=settings))
         keys = clip_keys(seed, step, rows)
-        video, target = change(keys, data["video"][..., 0], data["target"][..., 0])
-        return {"video": video[..., None], "target": target[..., None]}
+        video, targets = data["video"][..., 0], []
+        # The same keys change every structure's mask in the same way.
+        for structure in range(data["target"].shape[-1]):
+            changed, target = change(keys, video, data["target"][..., structure])
+            targets.append(target)
+        return {**data, "video": changed[..., None], "target": jnp.stack(targets, -1)}
 
     return augment
 

@@ -9,7 +9,6 @@ by part where gradients are accumulated, they are the batch that one process alo
 """
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,11 +16,12 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.training.settings import InputSettings
-from echodfkd_jax.types import Clip
+from echodfkd_jax.settings import InputSettings
+from echodfkd_jax.training.windows import Budget, Decoded, Window
+from echodfkd_jax.types import Clips
 
 Batch = dict[str, np.ndarray]
 # Streams of generated clips.
@@ -49,23 +49,16 @@ class Share:
 
 
 @runtime_checkable
-class ClipSource(Protocol):
-    """Random access to clips, as `echodfkd_jax.datasets.prepared.open_split` gives it."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Clip: ...
-
-
-@runtime_checkable
 class Input(Protocol):
     """What training reads.
 
     Attributes:
         steps_per_pass: steps in which every training clip is seen once.
+        target: what is learnt, as `config.input.target` names it.
     """
 
     steps_per_pass: int
+    target: str
 
     def batch(self, step: int) -> Batch:
         """The training batch of a step, counted from 0."""
@@ -80,7 +73,10 @@ class Input(Protocol):
         ...
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """`video` and `target`, uint8 (b, t, h, w, 1) each; to be compiled with the step."""
+        """`video` uint8 (b, t, h, w, 1) and `target` (b, t, h, w, s); to be compiled with the step.
+
+        Where frames count differently, `frame_weights` float32 (b, t) besides.
+        """
         ...
 
 
@@ -92,8 +88,8 @@ class DatasetInput:
 
     def __init__(
         self,
-        train: ClipSource,
-        validation: ClipSource,
+        train: Clips,
+        validation: Clips,
         settings: InputSettings,
         *,
         batch_size: int,
@@ -120,14 +116,14 @@ class DatasetInput:
             )
         if len(validation) == 0:
             raise UserError("there are no validation clips; set config.dataset.num_validation")
-        self.steps_per_pass = len(train) // batch_size
+        self.steps_per_pass, self.target = len(train) // batch_size, settings.target
         self._settings = settings
         self._rows = batch_size // share.count
         piece = self._rows // share.parts
-        budget = _Budget(int(settings.cache_gib * 2**30))
-        window = _Window(settings.window_frames, settings.subsample)
+        budget = Budget(int(settings.cache_gib * 2**30))
+        window = Window(settings.window_frames, settings.subsample)
         self._train = (
-            grain.MapDataset.source(_Decoded(clips=train, target=settings.target, budget=budget))
+            grain.MapDataset.source(Decoded(clips=train, target=settings.target, budget=budget))
             .seed(seed)
             .shuffle()
             .random_map(window)
@@ -142,7 +138,7 @@ class DatasetInput:
         # Another seed than training's; one window per clip, the same at every epoch.
         validation_windows = (
             grain.MapDataset.source(
-                _Decoded(clips=validation, target=settings.target, budget=budget)
+                Decoded(clips=validation, target=settings.target, budget=budget)
             )
             .seed(seed + 1)
             .random_map(window)
@@ -170,7 +166,8 @@ class DatasetInput:
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """See `Input`."""
-        return {"video": batch["video"], "target": batch["target"]}
+        names = ("video", "target", "frame_weights")
+        return {name: batch[name] for name in names if name in batch}
 
     def _read_options(self) -> grain.ReadOptions:
         threads = self._settings.num_threads
@@ -182,28 +179,26 @@ class GeneratorInput:
 
     def __init__(
         self,
-        make_clip: Callable[..., Any],
+        generator: Any,
         settings: InputSettings,
         *,
         batch_size: int,
         num_train: int,
         num_validation: int,
         seed: int,
-        poor_windows: float = 0.0,
         teacher: Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]] | None = None,
         share: Share = Share(),
     ) -> None:
         """Makes nothing yet.
 
         Args:
-            make_clip: `make_clip(key, num_frames=..., poor_windows=...)` with `frames` uint8
-                (t, h, w) and `mask` bool (t, h, w), to be vmapped.
+            generator: `generator.make(key, num_frames=..., train=...)` gives `frames` uint8
+                (t, h, w) and `mask` bool (t, h, w); see `datasets.generators`.
             settings: `window_frames`, `target` and `subsample` are used.
             batch_size: clips per step.
             num_train: clips in what is called one pass.
             num_validation: clips to validate on.
             seed: of all clips.
-            poor_windows: their share among the training clips; there are none to validate on.
             teacher: probabilities of frames 0..255; needed for target "teacher".
             share: rows of this process.
 
@@ -217,14 +212,13 @@ class GeneratorInput:
             )
         if num_validation < 1:
             raise UserError("config.dataset.num_validation=0: expected 1 or more")
-        self.steps_per_pass = num_train // batch_size
-        self._make_clip = make_clip
+        self.steps_per_pass, self.target = num_train // batch_size, settings.target
+        self._generator = generator
         self._settings = settings
         self._batch_size = batch_size
         self._num_validation = num_validation
         self._seed = seed
         self._rows = share.rows(batch_size)
-        self._poor_windows = poor_windows
         self._teacher = teacher
 
     def batch(self, step: int) -> Batch:
@@ -252,10 +246,8 @@ class GeneratorInput:
 
         def make(stream: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
             key = jax.random.fold_in(jax.random.fold_in(root, stream), number)
-            clip = self._make_clip(
-                key,
-                num_frames=self._settings.window_frames,
-                poor_windows=jnp.where(stream == _TRAINING, self._poor_windows, 0.0),
+            clip = self._generator.make(
+                key, num_frames=self._settings.window_frames, train=stream == _TRAINING
             )
             return clip.frames, clip.mask
 
@@ -288,88 +280,3 @@ def _pad(batch: Batch, size: int, *, empty: bool = False) -> Batch:
 
 def _concatenate(batches: Sequence[Batch]) -> Batch:
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-
-
-class _Window:
-    """Cuts `frames` consecutive frames from a random start out of a decoded clip.
-
-    Of each frame every `subsample`-th row and column is kept, as the published code does.
-    """
-
-    def __init__(self, frames: int, subsample: int) -> None:
-        self._frames = frames
-        self._subsample = subsample
-
-    def __call__(
-        self,
-        clip: tuple[UInt8[np.ndarray, "t h w"], UInt8[np.ndarray, "t h w"]],
-        rng: np.random.Generator,
-    ) -> dict[str, UInt8[np.ndarray, "n _ _ 1"]]:
-        length = len(clip[0])
-        start = int(rng.integers(0, max(length - self._frames, 0) + 1))
-        take = np.minimum(np.arange(start, start + self._frames), length - 1)
-        every = self._subsample
-        video, target = (pixels[take, ::every, ::every, None] for pixels in clip)
-        return {"video": video, "target": target}
-
-
-class _Budget:
-    """Bytes that may still be kept in memory."""
-
-    def __init__(self, num_bytes: int) -> None:
-        self._left = num_bytes
-        self._lock = threading.Lock()
-
-    def take(self, num_bytes: int) -> bool:
-        with self._lock:
-            fits = num_bytes <= self._left
-            self._left -= num_bytes if fits else 0
-            return fits
-
-
-class _Decoded:
-    """Frames and targets of clips, kept in memory after the first reading while they fit."""
-
-    def __init__(self, *, clips: ClipSource, target: str, budget: _Budget) -> None:
-        self._clips = clips
-        self._target = target
-        self._budget = budget
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def __len__(self) -> int:
-        return len(self._clips)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if index in self._kept:
-            return self._kept[index]
-        clip = self._clips[index]
-        decoded = (clip.frames, target_of(clip, self._target))
-        if self._budget.take(sum(array.nbytes for array in decoded)):
-            self._kept[index] = decoded
-        return decoded
-
-
-def target_of(clip: Clip, target: str) -> UInt8[np.ndarray, "t h w"]:
-    """What the student is to learn on a clip, 255 * probability.
-
-    Args:
-        clip: with a teacher's mask, or with a reference mask for every frame.
-        target: "teacher" or "reference".
-
-    Raises:
-        UserError: the clip has no such target.
-    """
-    if target == "teacher":
-        if clip.teacher_mask is None:
-            raise UserError(
-                f"clip {clip.name} has no teacher's mask; run --stage=prepare on this data set"
-            )
-        return clip.teacher_mask
-    if len(clip.reference_frames) != len(clip.frames):
-        raise UserError(
-            f"config.input.target='reference' needs a mask for every frame, clip {clip.name} has "
-            f"{len(clip.reference_frames)} of {len(clip.frames)}; use 'teacher'"
-        )
-    masks = np.zeros(clip.frames.shape, np.uint8)
-    masks[clip.reference_frames] = clip.reference_masks.astype(np.uint8) * 255
-    return masks

@@ -6,10 +6,10 @@ from typing import Any
 from echodfkd_jax.errors import PreemptedError, UserError
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.training.input import Input
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel, on_first
-from echodfkd_jax.training.settings import TrainSettings
 from echodfkd_jax.training.state import TrainState, to_tree
 
 # `write_examples(state, epoch, step)` draws some validation frames.
@@ -59,7 +59,7 @@ def fit(
         PreemptedError: told to stop, and saved.
     """
     batches = data.batches(progress.step)
-    while finished(progress, settings) is None:
+    while _reason(progress, settings) is None:
         epoch = progress.epoch + 1
         last_step = epoch * steps_per_epoch
         stopping = False
@@ -94,18 +94,9 @@ def fit(
             f"Dice {scores['validation/dice']:.3f}"
             + (" (best)" if progress.best_step == last_step else "")
         )
-        if stopping and finished(progress, settings) is None:
+        if stopping and _reason(progress, settings) is None:
             raise _preempted(last_step)
     return progress
-
-
-def finished(progress: Progress, settings: TrainSettings) -> str | None:
-    """Why a run at `progress` is at its end, or None where it is not."""
-    if settings.patience and progress.epochs_without_improvement >= settings.patience:
-        return f"no better validation loss for {progress.epochs_without_improvement} epochs"
-    if progress.epoch >= settings.num_epochs:
-        return f"{progress.epoch} epochs"
-    return None
 
 
 def validate(
@@ -122,6 +113,10 @@ def validate(
         "validation/loss": total["loss_sum"] / total["count"],
         "validation/dice": total["dice_sum"] / total["count"],
     }
+
+
+def _reason(progress: Progress, settings: TrainSettings) -> str | None:
+    return progress.finished(num_epochs=settings.num_epochs, patience=settings.patience)
 
 
 def _is_due(step: int, every: int) -> bool:

@@ -1,4 +1,4 @@
-"""Segmentation losses of logits against soft masks, one value per clip, and their names."""
+"""Segmentation losses against soft masks, one value per clip; `config.train.loss` names one."""
 
 from collections.abc import Callable
 
@@ -7,61 +7,112 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, UInt8
 
+from echodfkd_jax import seams
+
+Logits = Float[Array, "b t h w s"]
+Target = UInt8[Array, "b t h w s"]
+# How much each frame counts; None: all the same. A clip in which no frame counts has loss 0.
+FrameWeights = Float[Array, "b t"] | None
+Loss = Callable[[Logits, Target, FrameWeights], Float[Array, "b"]]
+
+LOSSES = {
+    "bce": "echodfkd_jax.training.losses:binary_cross_entropy",
+    "dice": "echodfkd_jax.training.losses:soft_dice",
+    "bce_dice": "echodfkd_jax.training.losses:cross_entropy_and_dice",
+    "focal": "echodfkd_jax.training.losses:focal",
+    "temperature": "echodfkd_jax.training.losses:softened_cross_entropy",
+}
+# Lin et al., "Focal loss for dense object detection", arXiv 1708.02002: their best value.
+FOCAL_GAMMA = 2.0
+# Hinton et al., "Distilling the knowledge in a neural network", arXiv 1503.02531.
+TEMPERATURE = 2.0
+# Of a teacher's probability; beyond it a stored mask says nothing (255 steps).
+_LEAST_PROBABILITY = 0.5 / 255
+# Pixels added to both sides of Dice's ratio, so that two empty masks agree.
+_DICE_SMOOTHING = 1.0
+
+
+def find_loss(name: str) -> Loss:
+    """The loss that `config.train.loss` names.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    return seams.find("config.train.loss", name, LOSSES)
+
 
 def binary_cross_entropy(
-    logits: Float[Array, "b t h w 1"], target: UInt8[Array, "b t h w 1"]
+    logits: Logits, target: Target, frame_weights: FrameWeights = None
 ) -> Float[Array, "b"]:
     """Binary cross-entropy against a soft mask (Petit et al., arXiv 2409.07566).
 
     Args:
         logits: of the student.
         target: 255 * probability, rounded, as it lies on disk.
+        frame_weights: how much each frame counts; None: all the same.
 
     Returns:
-        Mean over frames and pixels, in nats, float32 whatever the logits' precision.
+        Mean over frames, pixels and structures, in nats, float32 whatever the logits' precision.
     """
-    probability = target.astype(jnp.float32) / 255.0
-    loss = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), probability)
-    return jnp.mean(loss, axis=(1, 2, 3, 4))
+    loss = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), _probability(target))
+    return _mean(loss, frame_weights)
 
 
 def soft_dice(
-    logits: Float[Array, "b t h w 1"], target: UInt8[Array, "b t h w 1"]
+    logits: Logits, target: Target, frame_weights: FrameWeights = None
 ) -> Float[Array, "b"]:
     """One minus the Dice of probabilities (Milletari et al., arXiv 1606.04797), frame by frame.
 
-    Small hearts and end-systole count as much as large ones, unlike in a mean over pixels.
-
-    Args:
-        logits: of the student.
-        target: 255 * probability.
-
-    Returns:
-        Mean over frames; a frame without a mask in either is 0.
+    Small hearts and end-systole count as much as large ones, unlike in a mean over pixels. A frame
+    without a mask in either is 0; every structure counts by itself.
     """
-    predicted = jax.nn.sigmoid(logits.astype(jnp.float32))
-    wanted = target.astype(jnp.float32) / 255.0
+    predicted, wanted = jax.nn.sigmoid(logits.astype(jnp.float32)), _probability(target)
     # Squares, so that the Dice of two equal soft masks is 1.
-    both = jnp.sum(predicted * wanted, axis=(2, 3, 4))
-    size = jnp.sum(predicted**2 + wanted**2, axis=(2, 3, 4))
-    return jnp.mean(1.0 - (2.0 * both + 1.0) / (size + 1.0), axis=1)
+    both = jnp.sum(predicted * wanted, axis=(2, 3), keepdims=True)
+    size = jnp.sum(predicted**2 + wanted**2, axis=(2, 3), keepdims=True)
+    dice = (2 * both + _DICE_SMOOTHING) / (size + _DICE_SMOOTHING)
+    return _mean(1 - dice, frame_weights)
 
 
 def cross_entropy_and_dice(
-    logits: Float[Array, "b t h w 1"], target: UInt8[Array, "b t h w 1"]
+    logits: Logits, target: Target, frame_weights: FrameWeights = None
 ) -> Float[Array, "b"]:
     """The sum of both: sharp outlines, and end-systole as good as end-diastole."""
-    return binary_cross_entropy(logits, target) + soft_dice(logits, target)
+    return binary_cross_entropy(logits, target, frame_weights) + soft_dice(
+        logits, target, frame_weights
+    )
 
 
-# By the names that `config.train.loss` takes.
-LOSSES: dict[str, Callable[..., Array]] = {
-    "bce": binary_cross_entropy,
-    "dice": soft_dice,
-    "bce_dice": cross_entropy_and_dice,
-}
+def focal(logits: Logits, target: Target, frame_weights: FrameWeights = None) -> Float[Array, "b"]:
+    """Cross-entropy, each pixel weighted with (distance from its soft target) ^ `FOCAL_GAMMA`."""
+    logits, wanted = logits.astype(jnp.float32), _probability(target)
+    loss = optax.sigmoid_binary_cross_entropy(logits, wanted)
+    return _mean(jnp.abs(wanted - jax.nn.sigmoid(logits)) ** FOCAL_GAMMA * loss, frame_weights)
 
 
-def soft_mask(logits: Float[Array, "b t h w 1"]) -> UInt8[Array, "b t h w 1"]:
+def softened_cross_entropy(
+    logits: Logits, target: Target, frame_weights: FrameWeights = None
+) -> Float[Array, "b"]:
+    """Cross-entropy of both sides' logits divided by `TEMPERATURE`, times its square."""
+    wanted = jnp.clip(_probability(target), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    softened = jax.nn.sigmoid(jax.scipy.special.logit(wanted) / TEMPERATURE)
+    loss = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32) / TEMPERATURE, softened)
+    return TEMPERATURE**2 * _mean(loss, frame_weights)
+
+
+def soft_mask(logits: Logits) -> Target:
     """Logits as a mask on disk: 255 * probability, rounded."""
     return jnp.round(255.0 * jax.nn.sigmoid(logits.astype(jnp.float32))).astype(jnp.uint8)
+
+
+def _probability(target: Target) -> Float[Array, "b t h w s"]:
+    return target.astype(jnp.float32) / 255.0
+
+
+def _mean(loss: Float[Array, "b t _ _ s"], frame_weights: FrameWeights) -> Float[Array, "b"]:
+    """Over everything but the clips, frames by their weights."""
+    if frame_weights is None:
+        return jnp.mean(loss, axis=(1, 2, 3, 4))
+    of_frames = jnp.mean(loss, axis=(2, 3, 4))
+    total = jnp.sum(frame_weights, axis=1)
+    return jnp.sum(frame_weights * of_frames, axis=1) / jnp.where(total > 0, total, 1.0)

@@ -19,7 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.training.settings import ParallelSettings
+from echodfkd_jax.settings import ParallelSettings
 
 _AXIS = "data"
 

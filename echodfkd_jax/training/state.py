@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 from flax import serialization, struct, traverse_util
 
-from echodfkd_jax.training.settings import TrainSettings
+from echodfkd_jax.settings import TrainSettings
 
 
 @struct.dataclass

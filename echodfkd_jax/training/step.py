@@ -15,11 +15,12 @@ import optax
 from flax import linen as nn
 
 from echodfkd_jax.training.augmentation import Augment, rows_of_device
-from echodfkd_jax.training.losses import LOSSES, soft_mask
+from echodfkd_jax.training.losses import Loss, binary_cross_entropy, soft_mask
 from echodfkd_jax.training.metrics import dice_per_clip
 from echodfkd_jax.training.state import TrainState
 
-# A batch as the input gives it -> {"video", "target"}, each uint8 (b, t, h, w, 1).
+# A batch as the input gives it -> {"video", "target"}, uint8 (b, t, h, w, 1) and (b, t, h, w, s),
+# and where frames count differently, {"frame_weights"}, float32 (b, t).
 Expand = Callable[[dict[str, jax.Array]], dict[str, jax.Array]]
 Metrics = dict[str, jax.Array]
 
@@ -32,9 +33,9 @@ def train_step(
     optimizer: optax.GradientTransformation,
     expand: Expand,
     axis_name: str | None,
+    loss: Loss = binary_cross_entropy,
     accumulate_steps: int = 1,
     augment: Augment | None = None,
-    loss: str = "bce",
 ) -> tuple[TrainState, Metrics]:
     """One step of gradient descent.
 
@@ -45,11 +46,11 @@ def train_step(
         optimizer: as in `state`.
         expand: turns the batch into frames and targets.
         axis_name: of the devices; None for one device alone.
+        loss: one value per clip.
         accumulate_steps: parts of equal size in which the batch is computed, one after the other,
             so that only one is in memory. The gradient is that of the whole batch; normalisation
             statistics are those of a part, and the running ones are updated with each.
         augment: changes frames and targets at random; None: they are left as they are.
-        loss: one of `losses.LOSSES`.
 
     Returns:
         The state after the step, and float32 scalars: `loss_sum` over the whole batch and its
@@ -65,7 +66,7 @@ def train_step(
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
             variables = {"params": params, "batch_stats": batch_stats}
             logits, updated = model.apply(variables, video, train=True, mutable=["batch_stats"])
-            losses = LOSSES[loss](logits, data["target"])
+            losses = loss(logits, data["target"], data.get("frame_weights"))
             return jnp.mean(losses), (updated.get("batch_stats", {}), jnp.sum(losses))
 
         gradient, (batch_stats, loss_sum) = jax.grad(loss_of, has_aux=True)(state.params)
@@ -113,7 +114,7 @@ def eval_step(
     model: nn.Module,
     expand: Expand,
     axis_name: str | None,
-    loss: str = "bce",
+    loss: Loss = binary_cross_entropy,
 ) -> Metrics:
     """Scores one batch with running statistics.
 
@@ -131,8 +132,8 @@ def eval_step(
     data = expand(batch)
     logits = model.apply(variables, data["video"].astype(jnp.float32), train=False)
     weight = batch["weight"]
-    losses = LOSSES[loss](logits, data["target"])
-    dice = dice_per_clip(soft_mask(logits), data["target"])
+    losses = loss(logits, data["target"], data.get("frame_weights"))
+    dice = dice_per_clip(soft_mask(logits), data["target"], data.get("frame_weights"))
     sums = {
         "loss_sum": jnp.sum(weight * losses),
         "dice_sum": jnp.sum(weight * dice),

@@ -3,7 +3,7 @@ import pytest
 from configs import echonet_dynamic, echonet_synthetic, synthetic, teacher
 from echodfkd_jax.datasets import recipe
 from echodfkd_jax.networks.registry import build_model
-from echodfkd_jax.training.settings import (
+from echodfkd_jax.settings import (
     AugmentSettings,
     InputSettings,
     ParallelSettings,

@@ -10,6 +10,7 @@ import numpy as np
 
 import echodfkd_jax
 from echodfkd_jax import teachers
+from echodfkd_jax.teachers.base import FrameTeacher
 
 
 class MadeClip(NamedTuple):
@@ -38,7 +39,7 @@ def make_clip(key, *, num_frames, poor_windows=0.0):
     )
 
 
-class CountingTeacher:
+class CountingTeacher(FrameTeacher):
     """Says that brightness is probability, counts clips, and can break off before one of them."""
 
     name = "unet"

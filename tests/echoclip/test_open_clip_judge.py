@@ -93,7 +93,9 @@ def test_missing_weights_are_refused_by_path(tmp_path):
 
 
 def test_an_unknown_judge_is_refused():
-    with pytest.raises(UserError, match="'echoclap' is unknown; use one of echoclip, open_clip"):
+    with pytest.raises(
+        UserError, match=r"judge\.name='echoclap' is unknown; use one of echoclip, open_clip"
+    ):
         load_judge("echoclap")
 
 

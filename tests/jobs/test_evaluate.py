@@ -13,7 +13,7 @@ from echodfkd_jax.clips.mask_files import read_masks
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files
 from echodfkd_jax.jobs import evaluate, report
-from echodfkd_jax.runs.student import load_student_of
+from echodfkd_jax.runs.student import load_student
 from tests.datasets import stand_ins
 from tests.evaluation import made_up_clips
 from tests.jobs import made_up_run
@@ -200,8 +200,8 @@ def test_a_folder_named_like_a_split_does_not_take_its_place(config, teacher, tm
     assert _metrics(config, "folder_test")["num_clips"] == 3
 
 
-def test_without_a_run_the_way_out_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"config\.json is missing; run --stage=train first"):
+def test_without_a_data_set_the_way_out_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no data set; make it with --stage=prepare"):
         evaluate.run(made_up_run.config(tmp_path / "run"))
 
 
@@ -209,7 +209,7 @@ def test_without_a_run_the_shipped_student_judges_a_folder(teacher, tmp_path, ca
     made = made_up_run.config(tmp_path / "run")
     metrics = _on_folder(made, made_up_run.save_clips(tmp_path / "clips", names=("a",)))
     assert "no run in" in capsys.readouterr().out
-    assert metrics["models"]["student"] == load_student_of(tmp_path / "run").fingerprint
+    assert metrics["models"]["student"] == load_student().fingerprint
     assert metrics["checkpoint_step"] is None
     assert metrics["checkpoint"] == "best, shipped with the project"
     assert metrics["num_weights"] == 714_577
@@ -218,7 +218,7 @@ def test_without_a_run_the_shipped_student_judges_a_folder(teacher, tmp_path, ca
 def test_named_weights_stand_beside_the_runs_own(config, teacher, tmp_path):
     folder = made_up_run.save_clips(tmp_path / "clips", names=("a",))
     own = _on_folder(config, folder)
-    config.eval.weights = "small"
+    config.student.weights = "small"
     evaluate.run(config)
     small = _metrics(config, "clips_small")
     assert small["name"] == "clips_small"
@@ -230,8 +230,9 @@ def test_named_weights_stand_beside_the_runs_own(config, teacher, tmp_path):
 
 
 def test_weights_and_watching_exclude_each_other(config):
-    config.eval.update(weights="small", watch=True)
-    with pytest.raises(UserError, match=r"config\.eval\.weights='small': expected none"):
+    config.eval.watch = True
+    config.student.weights = "small"
+    with pytest.raises(UserError, match=r"config\.student\.weights='small': expected none"):
         evaluate.run(config)
 
 

@@ -11,8 +11,8 @@ from echodfkd_jax.jobs import evaluate, export, import_student
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, restore_variables
+from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.teachers import load_teacher
-from echodfkd_jax.training.settings import TrainSettings
 from echodfkd_jax.training.state import create_state, from_tree, make_optimizer, make_schedule
 from tests.jobs import made_up_run
 from tests.networks.golden_student import TESTDATA, load_golden

@@ -36,7 +36,8 @@ def config(tmp_path):
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 112, 112, 1)))
     path = tmp_path / "student.safetensors"
     save_variables(path, variables, {"model": describe_model(model)})
-    made.predict.update(weights=str(path), output=str(tmp_path / "out"))
+    made.student.weights = str(path)
+    made.predict.output = str(tmp_path / "out")
     return made
 
 
@@ -107,7 +108,7 @@ def test_earlier_results_are_no_clips(config, tmp_path):
 
 def test_the_student_of_the_run_is_taken_first(config, capsys, tmp_path):
     made_up_run.save_run(config)
-    config.predict.weights = ""
+    config.student.weights = ""
     folder = made_up_run.save_clips(tmp_path / "clips", names=("a",), masks=False)
     predict_into(config, folder / "Videos")
     assert "student: step 3 of" in capsys.readouterr().out
@@ -161,7 +162,7 @@ def test_a_stream_answers_every_frame(config, monkeypatch, capsys, tmp_path):
     assert all(line["latency_ms"] > 0 for line in lines)
     assert "5 frames" in captured.err
     masks = np.fromfile(tmp_path / "out" / "stream.masks", np.uint8).reshape(5, 112, 112)
-    student = load_student(config.predict.weights)
+    student = load_student(config.student.weights)
     np.testing.assert_array_equal(masks, predict_clip(student, frames))
 
 

@@ -49,13 +49,12 @@ def predict(tmp_path, inputs, *args):
         "dataset.data_dir",
         "teacher.weights",
         "eval.clips_dir",
-        "eval.weights",
+        "student.weights",
         "judge.weights",
         "judge.cache_dir",
         "import_student.file",
         "predict.inputs",
         "predict.output",
-        "predict.weights",
         "export.file",
         "export.onnx_python",
     ],
@@ -71,7 +70,8 @@ def test_home_and_variables_stand_in_every_path(monkeypatch, field):
 
 def test_home_stands_in_the_path_of_the_configuration(monkeypatch):
     monkeypatch.setenv("HOME", str(ROOT))
-    assert cli.load_config("~/configs/synthetic.py:smoke").workdir == "runs/synthetic_smoke"
+    command = cli.parse(["main.py", "--config=~/configs/synthetic.py:smoke"])
+    assert command.config.workdir == "runs/synthetic_smoke"
 
 
 def test_a_name_that_is_no_text_keeps_the_table(clip, tmp_path, capsys):
@@ -97,8 +97,8 @@ def test_a_path_that_is_too_long_is_one_line(tmp_path, capsys):
     ("stage", "field"),
     [
         ("evaluate", "eval.clips_dir"),
-        ("evaluate", "eval.weights"),
-        ("predict", "predict.weights"),
+        ("evaluate", "student.weights"),
+        ("predict", "student.weights"),
         ("train", "workdir"),
         ("report", "workdir"),
         ("import_student", "import_student.file"),

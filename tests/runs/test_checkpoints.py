@@ -78,7 +78,7 @@ def test_best_latest_and_step(tmp_path):
 
 def test_unknown_step_names_those_that_exist(tmp_path):
     _train(tmp_path, [0.5, 0.1])
-    with pytest.raises(UserError, match=r"config.eval.checkpoint='7'.*10, 20"):
+    with pytest.raises(UserError, match=r"config.student.checkpoint='7'.*10, 20"):
         restore_variables(tmp_path, "7")
 
 

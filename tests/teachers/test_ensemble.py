@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.teachers import labelling, load_teacher
-from echodfkd_jax.teachers.base import Teacher
+from echodfkd_jax.teachers import load_teacher
+from echodfkd_jax.teachers.base import FrameTeacher, Teacher
 from echodfkd_jax.teachers.ensemble import combine, weighted_mean
 from echodfkd_jax.types import Clip
 
@@ -16,7 +16,7 @@ FRAMES = np.zeros((1, 1, 2), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
-class Constant:
+class Constant(FrameTeacher):
     """Says the same of every pixel."""
 
     probability: float
@@ -86,7 +86,7 @@ def test_member_that_knows_the_clip_is_asked_by_its_name(tmp_path):
     precomputed = load_teacher("precomputed", weights=str(tmp_path))
     ensemble = combine([precomputed, Constant(0.2)])
     # Means 0.1 and 0.6 of 255.
-    np.testing.assert_array_equal(labelling.label_clip(ensemble, clip("a")), [[[26, 153]]])
+    np.testing.assert_array_equal(ensemble.label(clip("a")), [[[26, 153]]])
 
 
 def test_is_one_line_in_a_config(tmp_path):

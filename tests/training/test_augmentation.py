@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.settings import AugmentSettings
 from echodfkd_jax.training import augmentation
-from echodfkd_jax.training.settings import AugmentSettings
 
 SIDE = 64
 EVERYTHING = AugmentSettings(

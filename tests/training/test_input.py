@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Share, target_of
-from echodfkd_jax.training.settings import InputSettings
+from echodfkd_jax.settings import InputSettings
+from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Share
+from echodfkd_jax.training.windows import target_of
 from echodfkd_jax.types import Clip
 
 
@@ -180,14 +181,17 @@ class Made(NamedTuple):
     mask: jax.Array
 
 
-def _make_clip(key, *, num_frames, poor_windows):
-    frames = jax.random.randint(key, (num_frames, 2, 2), 0, 256).astype(jnp.uint8)
-    return Made(frames, frames > 100)
+class Noise:
+    version = "noise"
+
+    def make(self, key, *, num_frames, train):
+        frames = jax.random.randint(key, (num_frames, 2, 2), 0, 256).astype(jnp.uint8)
+        return Made(frames, frames > 100)
 
 
 def _generator(target="reference", seed=0, teacher=None):
     return GeneratorInput(
-        _make_clip,
+        Noise(),
         _settings(source="generator", target=target),
         batch_size=2,
         num_train=6,
@@ -234,7 +238,7 @@ def test_generated_target_of_a_teacher():
 def _shared(source, share):
     if source == "generator":
         return GeneratorInput(
-            lambda key, num_frames: None,
+            Noise(),
             _settings(),
             batch_size=8,
             num_train=27,
@@ -272,20 +276,59 @@ def test_two_processes_validate_on_every_window_once(source):
         np.testing.assert_array_equal(np.concatenate(both), whole)
 
 
-def test_poor_windows_are_learned_from_and_not_validated_on():
-    def make_clip(key, *, num_frames, poor_windows):
-        frames = jnp.full((num_frames, 2, 2), 200 * poor_windows).astype(jnp.uint8)
-        return Made(frames, frames > 100)
+def test_the_generator_is_told_what_is_to_be_learnt_from():
+    class Told:
+        version = "told"
+
+        def make(self, key, *, num_frames, train):
+            frames = jnp.full((num_frames, 2, 2), jnp.where(train, 100, 0)).astype(jnp.uint8)
+            return Made(frames, frames > 50)
 
     data = GeneratorInput(
-        make_clip,
+        Told(),
         _settings(source="generator", target="reference"),
         batch_size=2,
         num_train=6,
         num_validation=2,
         seed=0,
-        poor_windows=0.5,
     )
     (validation,) = data.validation_batches()
     assert np.unique(_made(data, data.batch(0))["video"]).tolist() == [100]
     assert np.unique(_made(data, validation)["video"]).tolist() == [0]
+
+
+def _tracings(frames, length):
+    """Windows of three frames of a clip in which frames 1 and 9 are traced."""
+    traced = dataclasses.replace(
+        _clip(1, frames), reference_frames=np.array([1, length - 1]), teacher_mask=None
+    )
+
+    class Traced(Split):
+        def __getitem__(self, index):
+            return traced
+
+    settings = _settings(target="tracings", window_frames=3)
+    data = DatasetInput(Traced(8), Traced(2), settings, batch_size=2, seed=0)
+    return [data.batch(step) for step in range(8)]
+
+
+def test_every_window_of_a_traced_clip_has_a_tracing_and_only_tracings_count():
+    for batch in _tracings(10, 10):
+        for video, target, weights in zip(batch["video"], batch["target"], batch["frame_weights"]):
+            numbers = video[:, 0, 0, 0] - 10  # Of the frames, see `_clip`.
+            np.testing.assert_array_equal(weights, np.isin(numbers, (1, 9)))
+            assert weights.sum() >= 1
+            np.testing.assert_array_equal(target[:, 0, 0, 0], 255 * weights)
+
+
+def test_a_short_clip_is_not_traced_again_where_it_is_continued():
+    (weights,) = {tuple(w) for batch in _tracings(2, 2) for w in batch["frame_weights"].tolist()}
+    assert weights == (0, 1, 0)
+
+
+def test_a_clip_without_tracings_is_named():
+    untraced = dataclasses.replace(
+        _clip(3), reference_frames=np.array([], int), reference_masks=np.zeros((0, 2, 2), bool)
+    )
+    with pytest.raises(UserError, match=r"'tracings', but clip clip_3 has none"):
+        target_of(untraced, "tracings")

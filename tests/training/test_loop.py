@@ -8,11 +8,11 @@ from configs import synthetic
 from echodfkd_jax.errors import PreemptedError, UserError
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.settings import InputSettings, ParallelSettings, TrainSettings
 from echodfkd_jax.training import loop
 from echodfkd_jax.training.input import GeneratorInput
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel
-from echodfkd_jax.training.settings import InputSettings, ParallelSettings, TrainSettings
 from echodfkd_jax.training.state import TrainState
 
 
@@ -44,7 +44,7 @@ def _fit(
         return {"loss_sum": loss, "dice_sum": jnp.float32(0.5), "count": jnp.float32(1)}
 
     data = GeneratorInput(
-        lambda key, num_frames: None,
+        None,
         InputSettings(**dict(synthetic.get_config().input)),
         batch_size=1,
         num_train=epoch_steps,
@@ -89,11 +89,18 @@ def _fit(
     )
 
 
+def reason(done, settings):
+    return done.progress.finished(num_epochs=settings.num_epochs, patience=settings.patience)
+
+
 def test_stops_after_patience_epochs_without_a_better_loss(tmp_path):
     done = _fit(tmp_path, _settings(), [0.5, 0.4, 0.4, 0.6, 0.1])
     assert done.progress.epoch == 4
     assert done.progress.best_step == 4
-    assert loop.finished(done.progress, _settings()) == "no better validation loss for 2 epochs"
+    assert (
+        done.progress.finished(num_epochs=_settings().num_epochs, patience=_settings().patience)
+        == "no better validation loss for 2 epochs"
+    )
 
 
 def test_runs_all_epochs_without_patience(tmp_path):
@@ -161,7 +168,12 @@ def test_told_to_stop_at_the_end_of_an_epoch_validates_first(tmp_path):
 
 def test_told_to_stop_at_the_last_step_of_all_ends_the_run(tmp_path):
     done = _fit(tmp_path, _settings(num_epochs=1), [0.5], stop_at=2)
-    assert loop.finished(done.progress, _settings(num_epochs=1)) == "1 epochs"
+    assert (
+        done.progress.finished(
+            num_epochs=_settings(num_epochs=1).num_epochs, patience=_settings(num_epochs=1).patience
+        )
+        == "1 epochs"
+    )
 
 
 def test_checkpoints_within_an_epoch(tmp_path):

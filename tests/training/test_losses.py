@@ -2,7 +2,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echodfkd_jax.training.losses import binary_cross_entropy, soft_mask
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.training.losses import (
+    LOSSES,
+    binary_cross_entropy,
+    cross_entropy_and_dice,
+    find_loss,
+    focal,
+    soft_dice,
+    soft_mask,
+    softened_cross_entropy,
+)
 
 
 def _clip(values, dtype):
@@ -38,7 +48,63 @@ def test_soft_mask_rounds():
     np.testing.assert_array_equal(soft_mask(logits).ravel(), [128, 0, 255, 186])
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 2, 2), (1, 1, 2, 2, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 2, 2), (1, 2, 2, 1)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(Exception, match="Type-check error"):
         binary_cross_entropy(jnp.zeros(shape), jnp.zeros(shape, jnp.uint8))
+
+
+def test_dice_of_frames_that_agree_and_that_do_not():
+    logits = jnp.stack([_clip([50.0, 50.0, -50.0], jnp.float32)[0]] * 2)
+    target = jnp.stack([_clip(v, jnp.uint8)[0] for v in ([255, 255, 0], [0, 0, 255])])
+    # Apart: 1 - 1 / (2 + 1 + 1), with one pixel added on both sides.
+    np.testing.assert_allclose(soft_dice(logits, target), [0.0, 0.75], atol=1e-6)
+
+
+def test_two_empty_masks_have_no_dice_loss():
+    np.testing.assert_allclose(
+        soft_dice(_clip([-90.0], jnp.float32), _clip([0], jnp.uint8)), [0.0], atol=1e-6
+    )
+
+
+def test_the_sum_is_the_sum():
+    logits, target = _clip([0.3, -1.0], jnp.float32), _clip([200, 10], jnp.uint8)
+    wanted = binary_cross_entropy(logits, target) + soft_dice(logits, target)
+    np.testing.assert_allclose(cross_entropy_and_dice(logits, target), wanted)
+
+
+def test_focal_loss_of_an_undecided_pixel_is_a_quarter_of_the_cross_entropy():
+    loss = focal(_clip([0.0], jnp.float32), _clip([255], jnp.uint8))
+    np.testing.assert_allclose(loss, [0.6931472 / 4], rtol=1e-6)
+
+
+def test_at_a_temperature_the_least_loss_is_still_at_the_teachers_probability():
+    target = _clip([204], jnp.uint8)  # 0.8, whose logit is 1.386.
+    losses = [softened_cross_entropy(_clip([x], jnp.float32), target)[0] for x in (1.2, 1.386, 1.6)]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_frames_count_by_their_weights(name):
+    loss = find_loss(name)
+    logits = jnp.arange(-3.0, 3.0).reshape(1, 3, 1, 2, 1)
+    target = jnp.array([10, 250, 90, 7, 128, 255], jnp.uint8).reshape(1, 3, 1, 2, 1)
+    chosen = loss(logits, target, jnp.array([[0.0, 2.0, 0.0]]))
+    np.testing.assert_allclose(chosen, loss(logits[:, 1:2], target[:, 1:2], None), rtol=1e-5)
+    alike = loss(logits, target, jnp.ones((1, 3)))
+    np.testing.assert_allclose(alike, loss(logits, target, None), rtol=1e-5)
+    assert loss(logits, target, jnp.zeros((1, 3))) == 0
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_structures_count_alike(name):
+    loss = find_loss(name)
+    logits = jnp.arange(-2.0, 2.0).reshape(1, 1, 1, 2, 2)
+    target = jnp.array([10, 250, 90, 7], jnp.uint8).reshape(1, 1, 1, 2, 2)
+    each = [loss(logits[..., s : s + 1], target[..., s : s + 1], None) for s in range(2)]
+    np.testing.assert_allclose(loss(logits, target, None), (each[0] + each[1]) / 2, rtol=1e-5)
+
+
+def test_an_unknown_loss_is_named():
+    with pytest.raises(UserError, match=r"config\.train\.loss='bec' is unknown; use one of bce, "):
+        find_loss("bec")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.settings import ParallelSettings
 from echodfkd_jax.training import parallel
 from echodfkd_jax.training.parallel import Parallel
-from echodfkd_jax.training.settings import ParallelSettings
 
 ROOT = pathlib.Path(__file__).parents[2]
 ALONE = [("jit", 1), ("jit", 2), ("jit", 4), ("jit", 8), ("pmap", 1), ("pmap", 2), ("pmap", 4)]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from configs import synthetic
+from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.training import state as state_lib
-from echodfkd_jax.training.settings import TrainSettings
 
 
 class Tiny(nn.Module):

@@ -2,7 +2,7 @@ import pytest
 
 from configs import synthetic
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.training.settings import InputSettings, ParallelSettings, TrainSettings
+from echodfkd_jax.settings import InputSettings, ParallelSettings, TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_impossible_input_values_are_named():
         InputSettings(**(fields | {"source": "disk"}))
     with pytest.raises(UserError, match=r"config.input.window_frames=0: expected 1 or more"):
         InputSettings(**(fields | {"window_frames": 0}))
-    with pytest.raises(UserError, match=r"config.input.subsample=3: expected 1 or 2"):
+    with pytest.raises(UserError, match=r"config.input.subsample=3: expected 1 to 2"):
         InputSettings(**(fields | {"subsample": 3}))
 
 

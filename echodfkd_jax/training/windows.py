@@ -1,0 +1,125 @@
+"""Windows of consecutive frames, cut from clips that are read once and kept while they fit."""
+
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.types import Clip, Clips
+
+
+class Pixels(NamedTuple):
+    """A decoded clip: frames and target uint8 (t, h, w), which frames are traced; None: all."""
+
+    frames: np.ndarray
+    target: np.ndarray
+    traced: np.ndarray | None
+
+
+class Window:
+    """Cuts `frames` consecutive frames from a random start out of a decoded clip.
+
+    Of each frame every `subsample`-th row and column is kept, as the published code does.
+    """
+
+    def __init__(self, frames: int, subsample: int) -> None:
+        self._frames = frames
+        self._subsample = subsample
+
+    def __call__(
+        self, clip: "Pixels", rng: np.random.Generator
+    ) -> dict[str, Shaped[np.ndarray, "n ..."]]:
+        """`video`, `target` and, of traced clips, `frame_weights` of one window."""
+        length = len(clip.frames)
+        last_start = max(length - self._frames, 0)
+        if clip.traced is None:
+            start = int(rng.integers(0, last_start + 1))
+        else:  # A window that has one of the traced frames.
+            traced = int(rng.choice(np.flatnonzero(clip.traced)))
+            first = min(max(traced - self._frames + 1, 0), last_start)
+            start = int(rng.integers(first, min(traced, last_start) + 1))
+        frames = np.arange(start, start + self._frames)
+        take = np.minimum(frames, length - 1)
+        every = self._subsample
+        video, target = (
+            pixels[take, ::every, ::every, None] for pixels in (clip.frames, clip.target)
+        )
+        window = {"video": video, "target": target}
+        if clip.traced is not None:
+            # What continues a short clip is no second tracing.
+            weights = clip.traced[take] & (frames < length)
+            window["frame_weights"] = weights.astype(np.float32)
+        return window
+
+
+class Budget:
+    """Bytes that may still be kept in memory."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self._left = num_bytes
+        self._lock = threading.Lock()
+
+    def take(self, num_bytes: int) -> bool:
+        """Takes them, or says that they are not left."""
+        with self._lock:
+            fits = num_bytes <= self._left
+            self._left -= num_bytes if fits else 0
+            return fits
+
+
+class Decoded:
+    """Frames and targets of clips, kept in memory after the first reading while they fit."""
+
+    def __init__(self, *, clips: Clips, target: str, budget: Budget) -> None:
+        self._clips = clips
+        self._target = target
+        self._budget = budget
+        self._kept: dict[int, Pixels] = {}
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> "Pixels":
+        if index in self._kept:
+            return self._kept[index]
+        clip = self._clips[index]
+        traced = None
+        if self._target == "tracings":
+            traced = np.zeros(len(clip.frames), bool)
+            traced[clip.reference_frames] = True
+        decoded = Pixels(clip.frames, target_of(clip, self._target), traced)
+        if self._budget.take(decoded.frames.nbytes + decoded.target.nbytes):
+            self._kept[index] = decoded
+        return decoded
+
+
+def target_of(clip: Clip, target: str) -> UInt8[np.ndarray, "t h w"]:
+    """What the student is to learn on a clip, 255 * probability.
+
+    Args:
+        clip: with a teacher's mask, or with a reference mask for every frame.
+        target: "teacher", "reference", or "tracings" (black where there is none).
+
+    Raises:
+        UserError: the clip has no such target.
+    """
+    if target == "teacher":
+        if clip.teacher_mask is None:
+            raise UserError(
+                f"clip {clip.name} has no teacher's mask; run --stage=prepare on this data set"
+            )
+        return clip.teacher_mask
+    if target == "tracings" and not len(clip.reference_frames):
+        raise UserError(
+            f"config.input.target='tracings', but clip {clip.name} has none; use 'teacher'"
+        )
+    if target == "reference" and len(clip.reference_frames) != len(clip.frames):
+        raise UserError(
+            f"config.input.target='reference' needs a mask for every frame, clip {clip.name} has "
+            f"{len(clip.reference_frames)} of {len(clip.frames)}; use 'teacher'"
+        )
+    masks = np.zeros(clip.frames.shape, np.uint8)
+    masks[clip.reference_frames] = clip.reference_masks.astype(np.uint8) * 255
+    return masks
