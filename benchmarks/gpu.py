@@ -27,7 +27,9 @@ REPETITIONS, BLOCK_S = 5, 0.3
 # A round is timed without the programs that take longer than this to be made; theirs comes later.
 PATIENCE_S = 45.0
 MATRIX, VECTOR = 8192, 2**29
-SIDES = {"ours": ("plain",), "torch": ("eager", "compiled")}
+SIDES = {"ours": ("plain", "lean", "blocks"), "torch": ("eager", "compiled")}
+# What only the backward pass, or only a student, has a use for.
+FEWER = {"inference": ("plain", "blocks", "eager"), "generator": ("plain",)}
 FIGURES = ("ceilings", "training", "inference", "generator")
 
 
@@ -96,7 +98,7 @@ def plan(*, tiny: bool) -> list[list[Case]]:
             for side, forms in SIDES.items()
             for form in forms
             if side == "ours" or not without
-            if (figure, form) != ("inference", "compiled")
+            if form in FEWER.get(figure, forms)
         ]
 
     clips = {"pixels": 112, "batch": 2 if tiny else 32, "frames": 3 if tiny else 25}

@@ -18,8 +18,12 @@ from benchmarks import students
 from benchmarks.gpu_process import serve
 from echodfkd_jax.distillation.state import TrainState
 from echodfkd_jax.distillation.step import train_step
+from echodfkd_jax.student import blocks
+from echodfkd_jax.student.blocks import Form
 from echodfkd_jax.student.inference import predict_clips
 
+# One pixel at a time, with the gates kept or made again, and the form that is chosen for a TPU.
+FORMS = {"plain": Form(1, True), "lean": Form(1, False), "blocks": blocks.FORMS["tpu"]}
 Prepared = tuple[dict[str, Any], Callable[[int], None]]
 
 
@@ -54,7 +58,7 @@ def ceiling(case: dict[str, Any]) -> Prepared:
 
 def training(case: dict[str, Any]) -> Prepared:
     """The product's own step on noise, its state given on from step to step."""
-    model, variables = students.ours(case["blocks"], case["layers"], dtype=jnp.dtype(case["dtype"]))
+    model, variables = _student(case)
     optimizer = optax.adam(1e-3)
     params = variables["params"]
     state = TrainState(
@@ -87,7 +91,7 @@ def training(case: dict[str, Any]) -> Prepared:
 
 def inference(case: dict[str, Any]) -> Prepared:
     """Masks uint8 of frames uint8, both on the host, as `predict` does it."""
-    model, variables = students.ours(case["blocks"], case["layers"], dtype=jnp.dtype(case["dtype"]))
+    model, variables = _student(case)
     variables = jax.device_put(variables)
     frames = students.clips(case["batch"], case["frames"], case["pixels"])
     predict_clips(model, variables, frames)  # Compiles.
@@ -114,6 +118,11 @@ def generator(case: dict[str, Any]) -> Prepared:
         jax.block_until_ready(clips)
 
     return {"temporaries": compiled.memory_analysis().temp_size_in_bytes}, run
+
+
+def _student(case: dict[str, Any]) -> tuple[Any, Any]:
+    fields = {"dtype": jnp.dtype(case["dtype"]), "form": FORMS[case["form"]]}
+    return students.ours(case["blocks"], case["layers"], **fields)
 
 
 if __name__ == "__main__":

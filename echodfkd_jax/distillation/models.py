@@ -12,7 +12,7 @@ from echodfkd_jax.teachers.unet import UNet
 
 _MODELS: dict[str, type[nn.Module]] = {"convlstm": ConvLSTMUNet, "unet": UNet}
 # Fields that say how a model is run, not what its weights are.
-_RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat"})
+_RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat", "form"})
 _DTYPES = ("float32", "bfloat16")
 
 
