@@ -8,12 +8,13 @@ import flax.linen as nn
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.student import ConvLSTMUNet
+from echodfkd_jax.student.blocks import form_of_backend
 from echodfkd_jax.teachers.unet import UNet
 
 _MODELS: dict[str, type[nn.Module]] = {"convlstm": ConvLSTMUNet, "unet": UNet}
 # Fields that say how a model is run, not what its weights are.
 _RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat", "form"})
-_DTYPES = ("float32", "bfloat16")
+_DTYPES = ("auto", "float32", "bfloat16")
 
 
 def build_model(name: str, **fields: Any) -> nn.Module:
@@ -21,10 +22,10 @@ def build_model(name: str, **fields: Any) -> nn.Module:
 
     Args:
         name: "convlstm" (the student) or "unet" (per frame, the shipped teacher).
-        **fields: the model's fields.
+        **fields: the model's fields; `dtype` "auto" is bfloat16 on accelerators, float32 on CPUs.
 
     Raises:
-        UserError: an unknown name or field, or another `dtype` than float32 and bfloat16.
+        UserError: an unknown name or field, or another `dtype` than float32, bfloat16 and auto.
     """
     if name not in _MODELS:
         raise UserError(f"config.model.name={name!r} is unknown; use one of {sorted(_MODELS)}")
@@ -38,6 +39,8 @@ def build_model(name: str, **fields: Any) -> nn.Module:
         raise UserError(
             f"config.model.dtype={fields['dtype']!r}: expected {' or '.join(map(repr, _DTYPES))}"
         )
+    if fields.get("dtype") == "auto":
+        fields["dtype"] = form_of_backend().dtype
     fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
     try:
         return _MODELS[name](**fields)

@@ -40,10 +40,12 @@ class Form(NamedTuple):
     Attributes:
         lanes: channels that a block of pixels may have at most; 1: every pixel by itself.
         keep_gates: whether the backward pass finds the gates in memory or computes them again.
+        dtype: of the products' factors where a configuration leaves the choice.
     """
 
     lanes: int
     keep_gates: bool
+    dtype: str = "float32"
 
     def block(self, channels: int, height: int, width: int) -> Block:
         """The largest block that divides images of so many channels and pixels."""
@@ -54,7 +56,11 @@ class Form(NamedTuple):
 
 # Chosen by what their compilers say of a training step, and on CPUs by its time; the figures are in
 # `benchmarks/RESULTS.md`.
-FORMS = {"cpu": Form(1, True), "gpu": Form(1, True), "tpu": Form(96, False)}
+FORMS = {
+    "cpu": Form(1, True),
+    "gpu": Form(1, True, "bfloat16"),
+    "tpu": Form(96, False, "bfloat16"),
+}
 
 
 def form_of_backend() -> Form:
