@@ -59,7 +59,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model.skips = True  # False as published
     config.model.warmup = 3  # looks at the first frame before a clip begins; 0 as published
     config.model.stride = 2  # 2: half the resolution each way, a quarter of the work
-    config.model.dtype = "float32"  # "bfloat16": of the products; weights and loss stay float32
+    # Of the products; weights, statistics and loss stay float32. "auto": bfloat16 on TPU and GPU.
+    config.model.dtype = "auto"
     config.model.remat = False  # True: compute again instead of keep; less memory, slower
 
     config.input = ml_collections.ConfigDict()
