@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import optax
 
 from benchmarks import students, timing
-from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.distillation.step import train_step
 from echodfkd_jax.synthesis import make_clip
 from echodfkd_jax.teachers import load_teacher
+from echodfkd_jax.training.state import TrainState
+from echodfkd_jax.training.step import train_step
 
 BATCH, FRAMES, WINDOW = 4, 64, 25
 

@@ -9,7 +9,7 @@ minutes. Both sides run in processes of their own (`gpu_ours.py`, `gpu_torch.py`
 can take the other's figures away: what cannot be built, or does not fit the memory, says so in its
 row. Compiles a round of programs at once, times it, and goes on until time is up.
 
-Needs jax, flax, optax and jaxtyping; `--tiny` is for trying the script out on a CPU.
+Needs jax, flax, optax, jaxtyping and safetensors; `--tiny` is for trying the script out on a CPU.
 """
 
 import argparse

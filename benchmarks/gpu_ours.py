@@ -16,11 +16,12 @@ import optax
 
 from benchmarks import students
 from benchmarks.gpu_process import serve
-from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.distillation.step import train_step
-from echodfkd_jax.student import blocks
-from echodfkd_jax.student.blocks import Form
-from echodfkd_jax.student.inference import predict_clips
+from echodfkd_jax.networks import blocks
+from echodfkd_jax.networks.blocks import Form
+from echodfkd_jax.networks.inference import predict_clips
+from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.training.state import TrainState
+from echodfkd_jax.training.step import train_step
 
 # One pixel at a time, with the gates kept or made again, and the form that is chosen for a TPU.
 FORMS = {"plain": Form(1, True), "lean": Form(1, False), "blocks": blocks.FORMS["tpu"]}
@@ -91,14 +92,13 @@ def training(case: dict[str, Any]) -> Prepared:
 
 def inference(case: dict[str, Any]) -> Prepared:
     """Masks uint8 of frames uint8, both on the host, as `predict` does it."""
-    model, variables = _student(case)
-    variables = jax.device_put(variables)
+    network = LoadedNetwork(*_student(case))
     frames = students.clips(case["batch"], case["frames"], case["pixels"])
-    predict_clips(model, variables, frames)  # Compiles.
+    predict_clips(network, frames)  # Compiles.
 
     def run(count: int) -> None:
         for _ in range(count):
-            predict_clips(model, variables, frames)
+            predict_clips(network, frames)
 
     operations = students.flops_per_frame(case["blocks"], case["layers"], case["pixels"])
     return {"work": case["batch"] * case["frames"] * operations}, run

@@ -21,10 +21,10 @@ import numpy as np
 import optax
 
 from benchmarks import students, timing
-from echodfkd_jax.distillation.parallel import Parallel
-from echodfkd_jax.distillation.settings import ParallelSettings
-from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.distillation.step import train_step
+from echodfkd_jax.training.parallel import Parallel
+from echodfkd_jax.training.settings import ParallelSettings
+from echodfkd_jax.training.state import TrainState
+from echodfkd_jax.training.step import train_step
 
 START = {"blocks": 3, "layers": 1, "filters": 12, "frames": 12, "side": 56, "batch": 4}
 

@@ -6,7 +6,8 @@ From uint8 frames to uint8 masks, as `predict` and `evaluate` do it.
 import argparse
 
 from benchmarks import students, timing
-from echodfkd_jax.student.inference import predict_clips
+from echodfkd_jax.networks.inference import predict_clips
+from echodfkd_jax.networks.loaded import LoadedNetwork
 
 FRAMES, SIDE = 176, 112
 WINDOW_FRAMES, WINDOW_SIDE = 25, 56
@@ -24,7 +25,7 @@ def measure(
 ) -> dict:
     model, variables = students.ours(blocks, layers)
     frames = students.clips(batch, num_frames, side)
-    functions = {"ours": lambda: predict_clips(model, variables, frames)}
+    functions = {"ours": lambda: predict_clips(LoadedNetwork(model, variables), frames)}
     if versus == "torch":
         import torch
 

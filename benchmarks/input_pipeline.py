@@ -21,12 +21,12 @@ import optax
 
 from benchmarks import students, timing
 from configs import synthetic
-from echodfkd_jax.clips import dataset
-from echodfkd_jax.distillation.input import DatasetInput
-from echodfkd_jax.distillation.settings import InputSettings
-from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.distillation.step import train_step
+from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.jobs import prepare
+from echodfkd_jax.training.input import DatasetInput
+from echodfkd_jax.training.settings import InputSettings
+from echodfkd_jax.training.state import TrainState
+from echodfkd_jax.training.step import train_step
 
 CLIPS, FRAMES, BATCH = 16, 176, 4
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import students, timing
+from echodfkd_jax.networks.deeplabv3 import DeepLabV3
 from echodfkd_jax.teachers import load_teacher
-from echodfkd_jax.teachers.deeplabv3_network import DeepLabV3
 
 FRAMES = 64
 DEEPLAB_FRAMES = 4

@@ -12,17 +12,17 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 from benchmarks import students, timing
-from echodfkd_jax.student.shipped import load_student
-from echodfkd_jax.student.streaming import Stream
+from echodfkd_jax.networks.shipped import load_student
+from echodfkd_jax.networks.streaming import Stream
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=300)
     options = parser.parse_args()
-    model, variables = load_student()
+    student = load_student()
     (frames,) = students.clips(1, options.frames, 112)
-    stream = Stream(model, variables, 112, 112)
+    stream = Stream(student, 112, 112)
     stream.push(frames[0])
     seconds = []
     for frame in frames[1:]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from echodfkd_jax.interop.torch_student import to_torch
-from echodfkd_jax.student import ConvLSTMUNet
+from echodfkd_jax.networks import ConvLSTMUNet
 
 
 def clips(batch: int, num_frames: int, side: int) -> np.ndarray:

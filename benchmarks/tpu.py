@@ -38,13 +38,13 @@ from jax.sharding import PartitionSpec as P
 
 from benchmarks.hlo_cost import cost_of_program
 from configs import synthetic
-from echodfkd_jax.distillation.augmentation import make_augment
-from echodfkd_jax.distillation.models import build_model
-from echodfkd_jax.distillation.parallel import Parallel
-from echodfkd_jax.distillation.settings import AugmentSettings, ParallelSettings
-from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.distillation.step import eval_step, train_step
-from echodfkd_jax.student.blocks import FORMS
+from echodfkd_jax.networks.blocks import FORMS
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.training.augmentation import make_augment
+from echodfkd_jax.training.parallel import Parallel
+from echodfkd_jax.training.settings import AugmentSettings, ParallelSettings
+from echodfkd_jax.training.state import TrainState
+from echodfkd_jax.training.step import eval_step, train_step
 
 PUBLISHED_STEPS = 10_030 // 32 * 350
 SIDE = 112

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from benchmarks import students, timing
-from echodfkd_jax.distillation.state import TrainState
-from echodfkd_jax.distillation.step import train_step
+from echodfkd_jax.training.state import TrainState
+from echodfkd_jax.training.step import train_step
 
 BATCH, FRAMES, SIDE = 4, 25, 56
 

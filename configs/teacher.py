@@ -34,20 +34,32 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model.remat = False
     config.input.source = "generator"
     config.input.target = "reference"
-    config.input.window_frames = 16
-    config.dataset.num_validation = 48
+    config.input.window_frames = 24
+    config.dataset.num_validation = 64
     config.augment.update(
-        gain=0.5, gamma=0.6, speckle=0.4, blur_px=1.2, shift=0.05, rotation_degrees=10.0, scale=0.25
+        gain=0.5,
+        gamma=0.6,
+        veil=0.35,
+        speckle=0.4,
+        blur_px=1.2,
+        shift=0.05,
+        rotation_degrees=10.0,
+        scale=0.25,
+        max_stride=3,
+        still=0.06,
     )
     config.train.update(
-        batch_size=8,
-        num_epochs=16,
-        steps_per_epoch=100,
+        batch_size=32,
+        num_epochs=20,
+        steps_per_epoch=250,
+        loss="bce_dice",
         learning_rate=2e-3,
         schedule="cosine",
         warmup_steps=50,
         clip_norm=1.0,
         patience=0,
+        image_every_epochs=10,
+        log_every_steps=50,
     )
     if arg == "smoke":
         config.dataset.num_validation = 4

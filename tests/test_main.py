@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from echodfkd_jax import command_line
+from echodfkd_jax import cli
 from echodfkd_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -81,8 +81,8 @@ def test_help_is_there_in_two_seconds():
         assert word in done.stdout
 
 
-def _parse(*args: str) -> command_line.Command:
-    return command_line.parse(["main.py", f"--config={ROOT}/configs/synthetic.py", *args])
+def _parse(*args: str) -> cli.Command:
+    return cli.parse(["main.py", f"--config={ROOT}/configs/synthetic.py", *args])
 
 
 def test_all_stages_in_turn_by_default():
@@ -107,7 +107,7 @@ def test_overrides_take_the_type_of_the_default():
 def test_values_with_commas_become_a_tuple():
     path = f"--config={ROOT}/configs/teacher.py"
     for text in ("8,16", "(8, 16)", "[8,16]"):
-        command = command_line.parse(["main.py", path, f"--config.model.channels={text}"])
+        command = cli.parse(["main.py", path, f"--config.model.channels={text}"])
         assert command.config.model.channels == (8, 16)
 
 
@@ -120,4 +120,4 @@ def test_a_file_that_is_no_configuration(tmp_path):
     for text in ("x = 1", "def get_config(:", "import no_such_module"):
         (tmp_path / "broken.py").write_text(text)
         with pytest.raises(UserError, match=r"broken\.py cannot be used"):
-            command_line.load_config(str(tmp_path / "broken.py"))
+            cli.load_config(str(tmp_path / "broken.py"))

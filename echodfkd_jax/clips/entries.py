@@ -6,7 +6,8 @@ import pathlib
 
 import numpy as np
 
-from echodfkd_jax.clips import masks, tables, traces, video
+from echodfkd_jax.clips import mask_files as masks
+from echodfkd_jax.clips import tables, traces, video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Clip
 

@@ -12,6 +12,7 @@ from echodfkd_jax.echoclip import phase, scores
 from echodfkd_jax.echoclip.cache import embed_clip
 from echodfkd_jax.echoclip.judge import Judge
 from echodfkd_jax.echoclip.prompts import PromptEmbeddings
+from echodfkd_jax.masks import MASK_THRESHOLD
 from echodfkd_jax.types import Frames, SoftMask
 
 # The frame that a mask shows as ("ed" or "es"), of the beat nearest a reference frame.
@@ -72,7 +73,7 @@ def agreement(
                 float(abs(find_frame(mask, phase_name, frame) - frame)) if len(frames) else math.nan
             )
         step = slice(None, None, erasure_step_frames)
-        region = mask[step] > scores.MASK_THRESHOLD
+        region = mask[step] > MASK_THRESHOLD
         metrics |= {
             f"{metric}/{name}": value
             for metric, value in erasure_scores(judge, prompts, frames[step], region).items()

@@ -1,6 +1,6 @@
 """ConvNeXt (Liu et al., CVPR 2022) as open_clip builds it with timm, projected to an embedding.
 
-Submodules carry timm's names, so that `interop/open_clip.py` finds every entry's place.
+Submodules carry timm's names, so that `echoclip/open_clip_weights.py` finds every entry's place.
 """
 
 import functools

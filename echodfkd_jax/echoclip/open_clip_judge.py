@@ -20,11 +20,14 @@ from echodfkd_jax.echoclip.architecture import ECHOCLIP, Architecture
 from echodfkd_jax.echoclip.hub import fetch_echoclip_weights
 from echodfkd_jax.echoclip.image_tower import ImageTower
 from echodfkd_jax.echoclip.judge import Embeddings
+from echodfkd_jax.echoclip.open_clip_weights import (
+    architecture_from_open_clip,
+    params_from_open_clip,
+)
 from echodfkd_jax.echoclip.preprocess import preprocess
 from echodfkd_jax.echoclip.text_tower import TextTower
 from echodfkd_jax.echoclip.tokenizer import tokenize
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.open_clip import architecture_from_open_clip, params_from_open_clip
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict
 
 DTYPES = ("float32", "bfloat16")

@@ -10,8 +10,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from echodfkd_jax.echoclip.judge import similarities
 
-# The published script binarises stored masks (255 * probability) above this.
-MASK_THRESHOLD = 127
 # Side of the square with which the authors meant to dilate the erased region.
 DILATION_PX = 5
 # EchoCLIP takes the median over this many of its 202 best-ranked prompts.

@@ -1,6 +1,6 @@
 """CLIP's text tower: a causal transformer read at the end token (Radford et al. 2021).
 
-Submodules carry open_clip's names, so that `interop/open_clip.py` finds every entry's place.
+Submodules carry open_clip's names, so that `open_clip_weights.py` finds every entry's place.
 """
 
 from typing import Any

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from echodfkd_jax.evaluation import disks, phase, segmentation
+from echodfkd_jax.evaluation import segmentation
 from echodfkd_jax.evaluation.calibration import calibration_error, count_bins
 from echodfkd_jax.evaluation.correlation import pearson
-from echodfkd_jax.evaluation.ejection_fraction import ejection_fraction_percent
+from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.measurement import disks, phase
+from echodfkd_jax.measurement.ejection_fraction import ejection_fraction_percent
 from echodfkd_jax.types import Clip, Masks, SoftMask
 
-# Above this, of 255, a pixel is more likely inside than outside: the same as logit > 0.
-MASK_THRESHOLD = 127
 # Metrics that are summed over clips, not averaged.
 TOTALS = ("empty_frames/",)
 PHASES = ("ed", "es")

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from echodfkd_jax.evaluation import segmentation, summary
-from echodfkd_jax.evaluation.clip_metrics import MASK_THRESHOLD, PHASES, PhaseFrames
-from echodfkd_jax.evaluation.ejection_fraction import ejection_fraction_percent
+from echodfkd_jax.evaluation.clip_metrics import PHASES, PhaseFrames
+from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.measurement.ejection_fraction import ejection_fraction_percent
 from echodfkd_jax.types import Clip, SoftMask
 
 PAPER_THRESHOLD = 80

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float32
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.student.convlstm import ConvLSTMUNet
-from echodfkd_jax.student.shipped import load_student
+from echodfkd_jax.networks.convlstm import ConvLSTMUNet
+from echodfkd_jax.networks.shipped import load_student
 
 
 def export_onnx(
@@ -91,7 +91,8 @@ def main(argv: list[str]) -> int:
         print(f"usage: {argv[0]} IN.safetensors OUT.onnx", file=sys.stderr)
         return 2
     try:
-        export_onnx(argv[2], *load_student(argv[1]))
+        student = load_student(argv[1])
+        export_onnx(argv[2], student.model, student.variables)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -20,29 +20,30 @@ import ml_collections
 import numpy as np
 import tqdm
 
-from echodfkd_jax.distillation import checkpoints, loop, run_config, watch
-from echodfkd_jax.distillation.parallel import over_local_devices
-from echodfkd_jax.distillation.settings import TrainSettings
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import (
     calibration,
     clip_metrics,
     files,
     protocols,
-    provenance,
     ranking,
     summary,
     table,
 )
 from echodfkd_jax.evaluation import settings as eval_settings
+from echodfkd_jax.evaluation.data import Clips, open_data
+from echodfkd_jax.evaluation.judging import Judging, open_judging
 from echodfkd_jax.evaluation.settings import EvalSettings
-from echodfkd_jax.jobs import loaded_student
-from echodfkd_jax.jobs.evaluation_data import Clips, open_data
-from echodfkd_jax.jobs.judging import Judging, open_judging
-from echodfkd_jax.jobs.loaded_student import LoadedStudent
+from echodfkd_jax.networks.inference import predict_clips
+from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.reporting.overlays import clip_strip
-from echodfkd_jax.reporting.writers import Writer
-from echodfkd_jax.student.inference import predict_clips
+from echodfkd_jax.runs import checkpoints, provenance, run_config, watch
+from echodfkd_jax.runs import student as run_student
+from echodfkd_jax.runs.writers import Writer
+from echodfkd_jax.training import loop
+from echodfkd_jax.training.parallel import over_local_devices
+from echodfkd_jax.training.settings import TrainSettings
 from echodfkd_jax.types import Clip, SoftMask
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
@@ -92,7 +93,7 @@ def _evaluate(
     name = f"{data.name}_{pathlib.Path(settings.weights).stem}" if settings.weights else data.name
     inputs = {
         "definitions": DEFINITIONS,
-        "student": student.about["fingerprint"],
+        "student": student.fingerprint,
         "step": student.step,
         "data": data.identity,
         "bootstrap_samples": settings.bootstrap_samples,
@@ -102,20 +103,19 @@ def _evaluate(
     }
     directory = files.folder(workdir, name) / subfolder
     done = files.read_metrics(directory)
-    source = student.about["source"] if student.step is None else f"step {student.step}"
+    source = student.source if student.step is None else f"step {student.step}"
     if done.get("inputs") == inputs:
         print(f"already evaluated: {source} on {data.name}; nothing to do")
         return done
     print(f"evaluating {source} on {data.name} ({data.about['directory']})")
-    model, variables = student.model, student.variables
     clips, masks_of = data.open()
 
     def predict(batch: Sequence[Clip]) -> list[SoftMask]:
         if len({clip.frames.shape for clip in batch}) == 1 and len(batch) == settings.batch_size:
             frames = np.stack([clip.frames for clip in batch])
-            return list(predict_clips(model, variables, frames, spread=over_local_devices))
+            return list(predict_clips(student, frames, spread=over_local_devices))
         # Other sizes of batches would each be compiled; one by one is compiled once.
-        return [predict_clips(model, variables, clip.frames[None])[0] for clip in batch]
+        return [predict_clips(student, clip.frames[None])[0] for clip in batch]
 
     scored = _Scored(clips, predict, masks_of, settings.batch_size, judging)
     metrics = {
@@ -123,8 +123,8 @@ def _evaluate(
         "checkpoint_step": student.step,  # null of a student that is no run's
         "checkpoint": str(which) if student.step is not None else source,
         "data": data.about,
-        "num_weights": sum(leaf.size for leaf in jax.tree.leaves(variables["params"])),
-        "models": {"student": student.about["fingerprint"]} | data.models,
+        "num_weights": sum(leaf.size for leaf in jax.tree.leaves(student.variables["params"])),
+        "models": {"student": student.fingerprint} | data.models,
         "judge": judging.judge.name if judging else None,
         "ranked_by": scored.ranked_by,
         "commit": provenance.commit(),
@@ -141,7 +141,7 @@ def _evaluate(
 
 def _student(
     config: ml_collections.ConfigDict, settings: EvalSettings, which: str | int
-) -> tuple[LoadedStudent, ml_collections.ConfigDict]:
+) -> tuple[LoadedNetwork, ml_collections.ConfigDict]:
     """What is evaluated, and its run's configuration; without a run, this one."""
     workdir = pathlib.Path(config.workdir)
     has_run = run_config.path(workdir).exists() or bool(checkpoints.all_steps(workdir))
@@ -151,8 +151,8 @@ def _student(
         print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
         weights = "best"
     if weights:
-        return loaded_student.of_weights(weights), saved
-    return loaded_student.of_run(workdir, which), saved
+        return load_student(weights), saved
+    return run_student.of_run(workdir, which), saved
 
 
 class _Scored:
@@ -300,7 +300,7 @@ def _write_events(
 def _watch(config: ml_collections.ConfigDict, settings: EvalSettings) -> None:
     """Evaluates every checkpoint once, in order, until training has ended.
 
-    Meanwhile training keeps those that are not scored yet, see `distillation.watch`.
+    Meanwhile training keeps those that are not scored yet, see `runs.watch`.
     Each evaluation is kept in `evaluation/<name>/checkpoints/<step>/`; in the end that of
     `config.eval.checkpoint` becomes `evaluation/<name>/metrics.json`.
     """

@@ -18,14 +18,15 @@ import tempfile
 
 import ml_collections
 
-from echodfkd_jax.distillation.models import describe_model
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.export import export_stablehlo
-from echodfkd_jax.interop.safetensors import save_variables
 from echodfkd_jax.interop.torch_checkpoint import write_state_dict
 from echodfkd_jax.interop.torch_student import to_torch
-from echodfkd_jax.jobs.loaded_student import LoadedStudent, load_student_of
-from echodfkd_jax.student import ConvLSTMUNet
+from echodfkd_jax.networks import ConvLSTMUNet
+from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.registry import describe_model
+from echodfkd_jax.networks.safetensors import save_variables
+from echodfkd_jax.runs.student import load_student_of
 
 # By format, the suffixes that its file may have; the first unless `config.export.file` says other.
 SUFFIXES = {
@@ -61,7 +62,7 @@ def run(config: ml_collections.ConfigDict) -> None:
             _export_pytorch(file, student)
     except OSError as error:
         raise UserError(f"config.export.file={file}: {error.strerror or error}") from error
-    print(f"student: {student.about['source']} ({student.about['fingerprint']})")
+    print(f"student: {student.source} ({student.fingerprint})")
     print(f"  {config.export.format}: {file}")
 
 
@@ -82,11 +83,11 @@ def _file(config: ml_collections.ConfigDict) -> pathlib.Path:
     return file
 
 
-def _metadata(student: LoadedStudent) -> dict[str, str]:
-    return {"model": describe_model(student.model), **student.about}
+def _metadata(student: LoadedNetwork) -> dict[str, str]:
+    return {"model": describe_model(student.model), **student.metadata}
 
 
-def _export_onnx(file: pathlib.Path, student: LoadedStudent, python: str) -> None:
+def _export_onnx(file: pathlib.Path, student: LoadedNetwork, python: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = pathlib.Path(folder) / "student.safetensors"
         save_variables(weights, student.variables, _metadata(student))
@@ -104,17 +105,17 @@ def _export_onnx(file: pathlib.Path, student: LoadedStudent, python: str) -> Non
         raise UserError(f"config.export.onnx_python={python}: {said[-1].removeprefix('error: ')}")
 
 
-def _export_pytorch(file: pathlib.Path, student: LoadedStudent) -> None:
+def _export_pytorch(file: pathlib.Path, student: LoadedNetwork) -> None:
     model = student.model
     if not isinstance(model, ConvLSTMUNet):
         raise UserError(
-            f"{student.about['source']}: a network {type(model).__name__}, which the published "
+            f"{student.source}: a network {type(model).__name__}, which the published "
             "code has not; set config.export.format=safetensors"
         )
     for field, published in _UNPUBLISHED.items():
         if getattr(model, field) != published:
             raise UserError(
-                f"{student.about['source']}: a student with {field}={getattr(model, field)}, which "
+                f"{student.source}: a student with {field}={getattr(model, field)}, which "
                 f"the published code has not; train one with config.model.{field}={published}, or "
                 "set another config.export.format"
             )

@@ -13,21 +13,22 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from echodfkd_jax.distillation import checkpoints as checkpoint_files
-from echodfkd_jax.distillation import run_config
-from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress
-from echodfkd_jax.distillation.models import build_model
-from echodfkd_jax.distillation.settings import TrainSettings
-from echodfkd_jax.distillation.state import (
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.torch_checkpoint import read_state_dict
+from echodfkd_jax.interop.torch_student import from_torch, size_of
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.runs import checkpoints as checkpoint_files
+from echodfkd_jax.runs import run_config
+from echodfkd_jax.runs.checkpoints import Checkpoints
+from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.training.settings import TrainSettings
+from echodfkd_jax.training.state import (
     create_state,
     make_optimizer,
     make_schedule,
     num_weights,
     to_tree,
 )
-from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.torch_checkpoint import read_state_dict
-from echodfkd_jax.interop.torch_student import from_torch, size_of
 
 
 def run(config: ml_collections.ConfigDict) -> None:

@@ -16,10 +16,11 @@ import tqdm
 
 from echodfkd_jax.clips import inputs as clip_inputs
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.jobs.clip_prediction import PredictSettings, predict_file
-from echodfkd_jax.jobs.loaded_student import LoadedStudent, load_student_of
-from echodfkd_jax.jobs.predict_stream import run_stream
+from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.prediction.clip import PredictSettings, predict_file
+from echodfkd_jax.prediction.stream import run_stream
 from echodfkd_jax.reporting import predictions
+from echodfkd_jax.runs.student import load_student_of
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -35,7 +36,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     )
     if settings.stream:
         student = load()
-        run_stream(student.model, student.variables, settings.output and output)
+        run_stream(student, settings.output and output)
         return
     # The results of an earlier prediction are no clips.
     paths = [path for path in clip_inputs.find_inputs(settings.inputs) if not _within(path, output)]
@@ -45,7 +46,7 @@ def run(config: ml_collections.ConfigDict) -> None:
             f"results, {output}; set another config.predict.output"
         )
     student = load()
-    print(f"student: {student.about['source']} ({student.about['fingerprint']})")
+    print(f"student: {student.source} ({student.fingerprint})")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,7 +64,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
 def _predict_all(
     paths: Sequence[pathlib.Path],
-    student: LoadedStudent,
+    student: LoadedNetwork,
     settings: PredictSettings,
     output: pathlib.Path,
 ) -> list[dict[str, Any]]:

@@ -1,20 +1,16 @@
 """`--stage=prepare`: makes the data set that a configuration asks for, through its tfds builder."""
 
 import contextlib
-import importlib
 import io
 import json
 import pathlib
-import sys
 from typing import Any
 
 import ml_collections
 
-from echodfkd_jax.clips import dataset, recipe
+from echodfkd_jax.datasets import labels, recipe, sources
+from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.errors import UserError
-
-# The tfds packages lie beside the library, as tfds wants them.
-_PACKAGES = pathlib.Path(__file__).resolve().parents[2] / "data"
 
 
 def run(config: ml_collections.ConfigDict) -> pathlib.Path:
@@ -39,14 +35,16 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path:
         print(f"prepare: already done: {_describe(target)}")
         return target
     print(f"prepare: making {target}", flush=True)
-    builder = _import("echo_clips_dataset_builder").Builder(
+    # Here: tfds takes a second to import.
+    import tensorflow_datasets as tfds
+
+    from echodfkd_jax.datasets.builder import Builder
+
+    builder = Builder(
         data_dir=str(recipe.root(fields.get("data_dir", ""))),
         config=name if name in recipe.REGISTERED else _builder_config(fields, teacher),
     )
     builder.teacher_options = teacher
-    # After the builder's module: tfds takes a second to import.
-    import tensorflow_datasets as tfds
-
     manual_dir = None if clips_dir is None else str(clips_dir)
     # tfds speaks of downloads on stdout; nothing is downloaded.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -78,7 +76,6 @@ def _check(
     teacher: dict[str, Any],
 ) -> None:
     """Refuses a data set that another teacher, generator or other clips went into."""
-    labels = _import("labels")
     options = labels.LazyTeacher.from_options(teacher, clips_dir)
     expected = {"teacher": options.fingerprint}
     if asked.is_generated:
@@ -86,22 +83,16 @@ def _check(
 
         expected["generator_version"] = synthesis.VERSION
     else:
-        expected["source"] = _import("sources").folder_fingerprint(clips_dir)
+        expected["source"] = sources.folder_fingerprint(clips_dir)
     dataset.check_metadata(target, expected)
 
 
 def _builder_config(fields: dict[str, Any], teacher: dict[str, Any]) -> Any:
     places = ("name", "data_dir", "manual_dir")
     parameters = {key: value for key, value in fields.items() if key not in places}
-    config_class = _import("builder_config").EchoClipsConfig
-    return config_class(name=fields["name"], parameters=parameters, teacher=teacher)
+    from echodfkd_jax.datasets.builder_config import EchoClipsConfig
 
-
-def _import(module: str) -> Any:
-    """A module of the data set's package, imported as tfds imports it."""
-    if str(_PACKAGES) not in sys.path:
-        sys.path.append(str(_PACKAGES))
-    return importlib.import_module(f"echo_clips.{module}")
+    return EchoClipsConfig(name=fields["name"], parameters=parameters, teacher=teacher)
 
 
 def _describe(target: pathlib.Path) -> str:

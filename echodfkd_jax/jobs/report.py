@@ -14,11 +14,11 @@ import ml_collections
 import numpy as np
 import tqdm
 
-from echodfkd_jax.distillation import run_config
 from echodfkd_jax.evaluation import clip_metrics, files, summary, table
 from echodfkd_jax.evaluation.files import ShownClip
 from echodfkd_jax.reporting import colours, html, overlays, plots
-from echodfkd_jax.reporting.writers import read_lines
+from echodfkd_jax.runs import run_config
+from echodfkd_jax.runs.writers import read_lines
 
 # Changes whenever the same input gives another page.
 VERSION = 2

@@ -19,11 +19,11 @@ from werkzeug.serving import make_server
 
 from echodfkd_jax.clips import dicom, inputs, video
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.jobs.clip_prediction import PredictSettings, predict_file
-from echodfkd_jax.jobs.loaded_student import load_student_of
+from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.page import Application
+from echodfkd_jax.prediction.clip import PredictSettings, predict_file
 from echodfkd_jax.reporting.predictions import DISCLAIMER
-from echodfkd_jax.student.inference import predict_clip
+from echodfkd_jax.runs.student import load_student_of
 
 # Under these names this machine reaches itself, and nobody else does.
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
@@ -67,9 +67,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     listening = _listen(settings)
     # Compiled before the first visitor waits for it.
-    predict_clip(
-        student.model, student.variables, np.zeros((1, inputs.SIDE_PX, inputs.SIDE_PX), np.uint8)
-    )
+    predict_clip(student, np.zeros((1, inputs.SIDE_PX, inputs.SIDE_PX), np.uint8))
     page = Application(
         predict,
         max_upload_mib=settings.max_upload_mib,
@@ -83,7 +81,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     with listening:
         host, port = listening.getsockname()[:2]
         server = make_server(host, port, page, threaded=True, fd=listening.fileno())
-        print(f"student: {student.about['source']} ({student.about['fingerprint']})")
+        print(f"student: {student.source} ({student.fingerprint})")
         if settings.host not in _LOCAL_HOSTS:
             print("  note: whoever reaches this machine can use the page; it has no password")
         print(f"  page: http://{host}:{port}/ (Ctrl-C ends it)", flush=True)

@@ -19,29 +19,26 @@ import ml_collections
 import numpy as np
 from clu import parameter_overview
 
-from echodfkd_jax.distillation import checkpoints as checkpoint_files
-from echodfkd_jax.distillation import loop, run_config
-from echodfkd_jax.distillation.augmentation import make_augment
-from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress
-from echodfkd_jax.distillation.input import DatasetInput, GeneratorInput, Input, Share
-from echodfkd_jax.distillation.interruption import StopNotice
-from echodfkd_jax.distillation.models import build_model
-from echodfkd_jax.distillation.monitor import Monitor
-from echodfkd_jax.distillation.parallel import (
-    Parallel,
-    from_first,
-    is_first,
-    join,
-    on_all,
-    on_first,
-)
-from echodfkd_jax.distillation.settings import (
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.reporting.overlays import clip_strip
+from echodfkd_jax.runs import checkpoints as checkpoint_files
+from echodfkd_jax.runs import run_config
+from echodfkd_jax.runs.checkpoints import Checkpoints
+from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.runs.writers import Writer
+from echodfkd_jax.training import loop
+from echodfkd_jax.training.augmentation import make_augment
+from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
+from echodfkd_jax.training.interruption import StopNotice
+from echodfkd_jax.training.monitor import Monitor
+from echodfkd_jax.training.parallel import Parallel, from_first, is_first, join, on_all, on_first
+from echodfkd_jax.training.settings import (
     AugmentSettings,
     InputSettings,
     ParallelSettings,
     TrainSettings,
 )
-from echodfkd_jax.distillation.state import (
+from echodfkd_jax.training.state import (
     TrainState,
     create_state,
     from_tree,
@@ -49,9 +46,7 @@ from echodfkd_jax.distillation.state import (
     make_schedule,
     num_weights,
 )
-from echodfkd_jax.distillation.step import eval_step, predict_step, train_step
-from echodfkd_jax.reporting.overlays import clip_strip
-from echodfkd_jax.reporting.writers import Writer
+from echodfkd_jax.training.step import eval_step, predict_step, train_step
 
 # Clips in TensorBoard's picture of validation frames.
 _NUM_EXAMPLES = 4
@@ -134,9 +129,14 @@ def run(config: ml_collections.ConfigDict) -> None:
         axis_name=parallel.axis_name,
         accumulate_steps=settings.accumulate_steps,
         augment=augment,
+        loss=settings.loss,
     )
     score = functools.partial(
-        eval_step, model=model, expand=data.expand, axis_name=parallel.axis_name
+        eval_step,
+        model=model,
+        expand=data.expand,
+        axis_name=parallel.axis_name,
+        loss=settings.loss,
     )
     predict = jax.jit(functools.partial(predict_step, model=lone_model, expand=data.expand))
 
@@ -231,7 +231,7 @@ def _open_input(
             teacher=teacher,
             share=share,
         )
-    from echodfkd_jax.clips import dataset
+    from echodfkd_jax.datasets import prepared as dataset
 
     folder = dataset.directory(config.dataset.to_dict(), config.teacher.to_dict())
     return DatasetInput(

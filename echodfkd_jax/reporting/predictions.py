@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from echodfkd_jax.evaluation.clip_metrics import MASK_THRESHOLD
-from echodfkd_jax.evaluation.clip_report import ClipReport
+from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.measurement.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots
 from echodfkd_jax.types import Frames, SoftMask
 

@@ -1,13 +1,11 @@
 """What a teacher is: anything that gives every frame a soft mask of the left ventricle."""
 
-import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 from jaxtyping import Array, Float32, UInt8
 
 
@@ -34,17 +32,6 @@ class Teacher(Protocol):
         The frames are those of one clip in their order: a teacher may look at the neighbours.
         """
         ...
-
-
-def weights_fingerprint(name: str, variables: Mapping[str, Any]) -> str:
-    """`<name>-<12 hex>`: hash over the names, shapes, types and values of all weights."""
-    digest = hashlib.sha256()
-    flat = traverse_util.flatten_dict(dict(variables), sep="/")
-    for path in sorted(flat):
-        value = np.ascontiguousarray(flat[path])
-        digest.update(f"{path} {value.dtype.str} {value.shape};".encode())
-        digest.update(value.tobytes())
-    return f"{name}-{digest.hexdigest()[:12]}"
 
 
 def predict_in_batches(

@@ -20,8 +20,9 @@ from jaxtyping import Array, Float32, UInt8
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict
 from echodfkd_jax.interop.torch_deeplabv3 import variables_from_torch
-from echodfkd_jax.teachers.base import predict_in_batches, weights_fingerprint
-from echodfkd_jax.teachers.deeplabv3_network import DeepLabV3
+from echodfkd_jax.networks.deeplabv3 import DeepLabV3
+from echodfkd_jax.networks.loaded import weights_fingerprint
+from echodfkd_jax.teachers.base import predict_in_batches
 
 # Mean and standard deviation of the training videos' three channels, 0..255, that the published
 # weights expect (EchoNet-Dynamic's conventions).

@@ -3,7 +3,7 @@
     config.teacher = {"name": "precomputed", "weights": "masks/"}
 
 The folder holds one file per clip, named as the clip (`<name>.seg.npz` or `<name>.npy`, of the
-shapes and types that `clips.masks` reads).
+shapes and types that `clips.mask_files` reads).
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import zlib
 import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
-from echodfkd_jax.clips.masks import SUFFIXES, find_mask_file, read_masks
+from echodfkd_jax.clips.mask_files import SUFFIXES, find_mask_file, read_masks
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Clip
 

@@ -17,9 +17,15 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.network_file import check_variables, load_network
-from echodfkd_jax.student.inference import predict_clip
-from echodfkd_jax.teachers.base import weights_fingerprint
+from echodfkd_jax.networks.inference import predict_clip
+from echodfkd_jax.networks.loaded import (
+    LoadedNetwork,
+    check_variables,
+    load_network,
+    weights_fingerprint,
+)
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.runs.checkpoints import restore_variables
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,24 +37,23 @@ class StudentTeacher:
 
     Attributes:
         fingerprint: name and hash of the network's description and weights.
-        model: takes video (b, t, h, w, 1) in 0..255 and gives logits.
-        variables: the model's.
+        network: the student.
         name: "student".
     """
 
     fingerprint: str
-    model: nn.Module
-    variables: Mapping[str, Any]
+    network: LoadedNetwork
     name: str = "student"
 
     def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
         """Probabilities 0..1, in steps of 1/255, of one clip's uint8 frames in time order."""
-        mask = predict_clip(self.model, self.variables, np.asarray(frames))
+        mask = predict_clip(self.network, np.asarray(frames))
         return jnp.asarray(mask.astype(np.float32) / 255)
 
     def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
         """Pure and jit-able: the same for float32 frames (n, h, w), 0..255, not rounded."""
-        logits = self.model.apply(self.variables, frames[None, ..., None], train=False)
+        model, variables = self.network.model, self.network.variables
+        logits = model.apply(variables, frames[None, ..., None], train=False)
         return jax.nn.sigmoid(logits[0, ..., 0])
 
 
@@ -63,9 +68,6 @@ def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher
     Raises:
         UserError: `weights` is not given, missing, damaged or of another network.
     """
-    # Here, because training uses teachers.
-    from echodfkd_jax.distillation.models import build_model
-
     if not weights:
         raise UserError(
             "config.teacher.weights is empty; the student teacher needs the folder of a training "
@@ -73,7 +75,8 @@ def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher
         )
     path = pathlib.Path(weights)
     if not path.is_dir():
-        return from_variables(*load_network(path, build_model))
+        loaded = load_network(path, build_model)
+        return from_variables(loaded.model, loaded.variables)
     variables, fields = _read_run(path, checkpoint)
     model = build_model(**fields)
     return from_variables(model, check_variables(path, model, variables))
@@ -81,18 +84,14 @@ def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher
 
 def from_variables(model: nn.Module, variables: Mapping[str, Any]) -> StudentTeacher:
     """The teacher of a model and its variables in memory."""
-    from echodfkd_jax.distillation.models import describe_model
-
     # The same weights at another stride are another teacher.
     description = np.frombuffer(describe_model(model).encode(), np.uint8)
     fingerprint = weights_fingerprint("student", {**variables, "model": description})
-    return StudentTeacher(fingerprint, model, jax.device_put(variables))
+    return StudentTeacher(fingerprint, LoadedNetwork(model, jax.device_put(variables)))
 
 
 def _read_run(path: pathlib.Path, checkpoint: str | int) -> tuple[dict[str, Any], dict[str, Any]]:
     """A run's variables and the fields of its model."""
-    from echodfkd_jax.distillation.checkpoints import restore_variables
-
     variables, _ = restore_variables(path, checkpoint)
     config = path / "config.json"
     try:

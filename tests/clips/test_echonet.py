@@ -10,9 +10,8 @@ from echodfkd_jax.clips import echonet, layout_report
 from echodfkd_jax.errors import UserError
 from tests.clips import echonet_folder
 
-REAL_CLIPS = pathlib.Path(
-    os.environ.get("ECHODFKD_REAL_CLIPS", pathlib.Path(__file__).parents[3] / "shared/real_clips")
-)
+# EchoNet clips may not be passed on: whoever has some says where.
+REAL_CLIPS = pathlib.Path(os.environ.get("ECHODFKD_REAL_CLIPS", "not set"))
 
 
 @pytest.fixture(scope="module")
@@ -192,14 +191,15 @@ def test_echonet_synthetic_quirks(tmp_path):
     assert clip.frames.shape == (30, 112, 112)
 
 
-@pytest.mark.skipif(not REAL_CLIPS.is_dir(), reason="the real clips are not here")
+@pytest.mark.skipif(not REAL_CLIPS.is_dir(), reason="ECHODFKD_REAL_CLIPS is not set")
 def test_real_clips():
     clips = echonet.open_folder(REAL_CLIPS, "test")
     shapes = {clip.name: clip.frames.shape for clip in clips}
-    assert shapes == {
+    known = {
         "0X10A28877E97DF540": (211, 112, 112),
         "0X129133A90A61A59D": (133, 112, 112),
         "0X13CE2039E2D706A": (215, 112, 112),
         "0X1E12EEE43FD913E5": (145, 112, 112),
     }
+    assert known.items() <= shapes.items()
     assert all(clip.teacher_mask.shape == clip.frames.shape for clip in clips)

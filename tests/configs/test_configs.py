@@ -1,9 +1,9 @@
 import pytest
 
 from configs import echonet_dynamic, echonet_synthetic, synthetic, teacher
-from echodfkd_jax.clips import recipe
-from echodfkd_jax.distillation.models import build_model
-from echodfkd_jax.distillation.settings import (
+from echodfkd_jax.datasets import recipe
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.training.settings import (
     AugmentSettings,
     InputSettings,
     ParallelSettings,

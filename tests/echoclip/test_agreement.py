@@ -18,7 +18,7 @@ from echodfkd_jax.echoclip.agreement import (
     rank_pairs,
 )
 from echodfkd_jax.echoclip.prompts import embed_prompts
-from echodfkd_jax.evaluation.phase import area_px, estimate_ed, estimate_es
+from echodfkd_jax.measurement.phase import area_px, estimate_ed, estimate_es
 
 NUM_FRAMES = 48
 PERIOD_FRAMES = 24

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import safetensors.numpy
 
-from echodfkd_jax.student.shipped import SHIPPED_WEIGHTS
+from echodfkd_jax.networks.shipped import STUDENTS
 from tests.clips.dicom_file import region, write_dicom
 
 TESTDATA = pathlib.Path(__file__).parents[1] / "testdata"
@@ -214,7 +214,7 @@ SAMPLES = {
         "student.safetensors", *safetensors_header(safetensors.numpy.save(student_arrays()))
     ),
     "network": lambda: Sample(
-        "network.safetensors", *safetensors_header(SHIPPED_WEIGHTS["best"].read_bytes())
+        "network.safetensors", *safetensors_header(STUDENTS["best"].read_bytes())
     ),
     "metrics": lambda: Sample("metrics.json", _json({"mean": {"dice": 0.9}, "clips": [1, 2]})),
     "config": lambda: Sample("config.json", _json(_CONFIG)),

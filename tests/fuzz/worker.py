@@ -11,14 +11,16 @@ import sys
 import time
 import traceback
 
-from echodfkd_jax import command_line
-from echodfkd_jax.clips import dataset, inputs, masks, tables
-from echodfkd_jax.distillation import run_config
+from echodfkd_jax import cli
+from echodfkd_jax.clips import inputs, tables
+from echodfkd_jax.clips import mask_files as masks
+from echodfkd_jax.datasets import prepared as dataset
+from echodfkd_jax.echoclip import open_clip_weights as open_clip
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files
-from echodfkd_jax.interop import open_clip, safetensors, torch_checkpoint, torch_student
-from echodfkd_jax.reporting import writers
-from echodfkd_jax.student import shipped
+from echodfkd_jax.interop import torch_checkpoint, torch_student
+from echodfkd_jax.networks import safetensors, shipped
+from echodfkd_jax.runs import run_config, writers
 from echodfkd_jax.teachers import onnx_teacher, precomputed
 from tests.fuzz import samples
 
@@ -27,7 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def _command(path):
     argv = path.read_bytes().decode("utf-8", "replace").split("\n")
-    command_line.parse(["main.py", f"--config={ROOT}/configs/synthetic.py:smoke", *argv])
+    cli.parse(["main.py", f"--config={ROOT}/configs/synthetic.py:smoke", *argv])
 
 
 def _clip(path):

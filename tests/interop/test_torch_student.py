@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.safetensors import check_tree
 from echodfkd_jax.interop.torch_student import from_torch, size_of, to_torch
-from echodfkd_jax.student import ConvLSTMUNet
-from tests.student.golden_student import load_golden
+from echodfkd_jax.networks import ConvLSTMUNet
+from echodfkd_jax.networks.safetensors import check_tree
+from tests.networks.golden_student import load_golden
 
 SIZE = {"blocks": 2, "layers": 2}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from echodfkd_jax.jobs import prepare
-from tests.data import stand_ins
+from tests.datasets import stand_ins
 from tests.jobs import made_up_run
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from configs import synthetic
 from echodfkd_jax.clips import video
-from echodfkd_jax.distillation import run_config
-from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress, all_steps
-from echodfkd_jax.distillation.models import build_model
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.runs import run_config
+from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
+from echodfkd_jax.runs.progress import Progress
 from tests.clips import echonet_folder
 
 FPS = 50.0

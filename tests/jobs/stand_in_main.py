@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
-import main
+from echodfkd_jax import cli
 from echodfkd_jax.types import Clip
 
 SIZE = 16
@@ -74,12 +74,12 @@ def install() -> None:
     """Puts the stand-ins where the job looks for the generator and the data set."""
     synthesis = types.ModuleType("echodfkd_jax.synthesis")
     synthesis.make_clip, synthesis.TRAINING_POOR_WINDOWS = make_clip, 0.5
-    dataset = types.ModuleType("echodfkd_jax.clips.dataset")
+    dataset = types.ModuleType("echodfkd_jax.datasets.prepared")
     dataset.directory = lambda *args, **kwargs: pathlib.Path("discs")
     dataset.open_split = lambda folder, split: DiscSplit(*{"train": (6, 1)}.get(split, (3, 2)))
     import echodfkd_jax.clips
 
-    echodfkd_jax.clips.dataset = dataset
+    echodfkd_jax.datasets.prepared = dataset
     sys.modules[synthesis.__name__] = synthesis
     sys.modules[dataset.__name__] = dataset
 
@@ -102,7 +102,7 @@ def _command(argv: list[str], log: str, devices: int) -> None:
         os.dup2(file.fileno(), 2)
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
     install()
-    status = main.main(["main.py", *argv])
+    status = cli.main(["main.py", *argv])
     sys.stdout.flush()
     atexit._run_exitfuncs()  # A forked process would leave JAX's processes without a word.
     sys.exit(status)
@@ -110,4 +110,4 @@ def _command(argv: list[str], log: str, devices: int) -> None:
 
 if __name__ == "__main__":
     install()
-    sys.exit(main.main(sys.argv))
+    sys.exit(cli.main(sys.argv))

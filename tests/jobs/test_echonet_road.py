@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from echodfkd_jax.clips import dataset
+from echodfkd_jax.datasets import prepared as dataset
 from tests.clips import echonet_folder
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -9,18 +9,17 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from echodfkd_jax.clips.masks import read_masks
+from echodfkd_jax.clips.mask_files import read_masks
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files
 from echodfkd_jax.jobs import evaluate, report
-from echodfkd_jax.jobs.loaded_student import load_student_of
-from tests.data import stand_ins
+from echodfkd_jax.runs.student import load_student_of
+from tests.datasets import stand_ins
 from tests.evaluation import made_up_clips
 from tests.jobs import made_up_run
 
-REAL_CLIPS = pathlib.Path(
-    os.environ.get("ECHODFKD_REAL_CLIPS", pathlib.Path(__file__).parents[3] / "shared/real_clips")
-)
+# EchoNet clips may not be passed on: whoever has some says where.
+REAL_CLIPS = pathlib.Path(os.environ.get("ECHODFKD_REAL_CLIPS", "not set"))
 
 
 @pytest.fixture
@@ -210,7 +209,7 @@ def test_without_a_run_the_shipped_student_judges_a_folder(teacher, tmp_path, ca
     made = made_up_run.config(tmp_path / "run")
     metrics = _on_folder(made, made_up_run.save_clips(tmp_path / "clips", names=("a",)))
     assert "no run in" in capsys.readouterr().out
-    assert metrics["models"]["student"] == load_student_of(tmp_path / "run").about["fingerprint"]
+    assert metrics["models"]["student"] == load_student_of(tmp_path / "run").fingerprint
     assert metrics["checkpoint_step"] is None
     assert metrics["checkpoint"] == "best, shipped with the project"
     assert metrics["num_weights"] == 714_577
@@ -289,11 +288,11 @@ def test_watching_scores_every_checkpoint_once_and_ends_with_the_training(
     assert sorted(path.name for path in steps.iterdir()) == ["3", "6"]
 
 
-@pytest.mark.skipif(not REAL_CLIPS.is_dir(), reason="the real clips are not here")
+@pytest.mark.skipif(not REAL_CLIPS.is_dir(), reason="ECHODFKD_REAL_CLIPS is not set")
 def test_real_clips_with_the_published_teachers_masks(config):
     config.teacher = {"name": "precomputed", "weights": ""}
     metrics = _on_folder(config, REAL_CLIPS)
-    assert metrics["num_clips"] == 4
+    assert metrics["num_clips"] >= 4
     assert metrics["mean"]["dice/labeller_vs_teacher"] == 1.0
     mask = read_masks(REAL_CLIPS / "TeacherMasks" / "0X10A28877E97DF540.seg.npz")
     areas = (mask > 25).sum(axis=(1, 2))

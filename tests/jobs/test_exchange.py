@@ -5,22 +5,17 @@ import numpy as np
 import pytest
 
 from configs import synthetic
-from echodfkd_jax.distillation import run_config
-from echodfkd_jax.distillation.checkpoints import Checkpoints, restore_variables
-from echodfkd_jax.distillation.models import build_model
-from echodfkd_jax.distillation.settings import TrainSettings
-from echodfkd_jax.distillation.state import (
-    create_state,
-    from_tree,
-    make_optimizer,
-    make_schedule,
-)
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict, write_state_dict
 from echodfkd_jax.jobs import evaluate, export, import_student
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.runs import run_config
+from echodfkd_jax.runs.checkpoints import Checkpoints, restore_variables
 from echodfkd_jax.teachers import load_teacher
+from echodfkd_jax.training.settings import TrainSettings
+from echodfkd_jax.training.state import create_state, from_tree, make_optimizer, make_schedule
 from tests.jobs import made_up_run
-from tests.student.golden_student import TESTDATA, load_golden
+from tests.networks.golden_student import TESTDATA, load_golden
 
 
 @pytest.fixture

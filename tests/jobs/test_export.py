@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echodfkd_jax.distillation.models import build_model
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.export import run_stablehlo
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict
 from echodfkd_jax.jobs import export
-from echodfkd_jax.student import predict_clip
-from echodfkd_jax.student.shipped import load_student
+from echodfkd_jax.networks import predict_clip
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.networks.shipped import load_student
 from tests.clips import echonet_folder
 from tests.jobs import made_up_run
 
@@ -51,7 +51,8 @@ def test_stablehlo_gives_the_masks(config, tmp_path):
     export_as(config, "safetensors", tmp_path / "student.safetensors")
     frames, _ = echonet_folder.beat(3)
     found = run_stablehlo(tmp_path / "student.stablehlo", frames[None])[0]
-    wanted = predict_clip(*load_student(tmp_path / "student.safetensors"), frames)
+    student = load_student(tmp_path / "student.safetensors")
+    wanted = predict_clip(student, frames)
     np.testing.assert_allclose(255 * found, wanted, atol=0.51)
 
 

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 import pytest
 
-from echodfkd_jax.distillation.checkpoints import Checkpoints, all_steps
-from echodfkd_jax.reporting.writers import read_lines
+from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
+from echodfkd_jax.runs.writers import read_lines
 from tests.jobs import stand_in_main
 
 pytestmark = pytest.mark.slow

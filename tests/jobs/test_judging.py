@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-import main
+from echodfkd_jax import cli
 from echodfkd_jax.jobs import evaluate, report
-from tests.data import stand_ins
+from tests.datasets import stand_ins
 from tests.jobs import made_up_run
 
 TESTDATA = pathlib.Path(__file__).parents[1] / "testdata"
@@ -91,8 +91,8 @@ def test_made_up_echoclip_weights_judge_through_the_command_line(config, tmp_pat
     arguments.append(f"--config.dataset.data_dir={config.dataset.data_dir}")
     judge = ["--config.judge.name=echoclip", f"--config.judge.weights={weights}"]
     judge += ["--config.judge.erasure_step_frames=3"]
-    assert main.main([*arguments, "--stage=evaluate", *judge]) == 0
-    assert main.main([*arguments, "--stage=report"]) == 0
+    assert cli.main([*arguments, "--stage=evaluate", *judge]) == 0
+    assert cli.main([*arguments, "--stage=report"]) == 0
     found = metrics(config)
     assert found["count"]["ef/echoclip"] == 5
     assert 0 <= found["mean"]["ef/echoclip"] <= 100

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.clips import inputs, video
-from echodfkd_jax.distillation.models import build_model, describe_model
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation.segmentation import dice
-from echodfkd_jax.interop.safetensors import save_variables
 from echodfkd_jax.jobs import predict
-from echodfkd_jax.student import predict_clip
-from echodfkd_jax.student.shipped import load_student
+from echodfkd_jax.networks import predict_clip
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.networks.safetensors import save_variables
+from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.synthesis import make_clip
 from tests.clips import echonet_folder
 from tests.clips.dicom_file import region, write_dicom
@@ -162,7 +162,7 @@ def test_a_stream_answers_every_frame(config, monkeypatch, capsys, tmp_path):
     assert "5 frames" in captured.err
     masks = np.fromfile(tmp_path / "out" / "stream.masks", np.uint8).reshape(5, 112, 112)
     student = load_student(config.predict.weights)
-    np.testing.assert_array_equal(masks, predict_clip(*student, frames))
+    np.testing.assert_array_equal(masks, predict_clip(student, frames))
 
 
 def test_a_stream_that_ends_within_a_frame(config, monkeypatch):
@@ -187,10 +187,10 @@ def test_one_clip_in_every_format_gives_one_mask(tmp_path):
     for index, frame in enumerate(frames):
         cv2.imwrite(str(tmp_path / "a" / f"{index}.png"), frame)
     student = load_student()
-    wanted = predict_clip(*student, frames) > 127
+    wanted = predict_clip(student, frames) > 127
     assert wanted.sum() > 32 * 100
     for name in ("a.avi", "a.npz", "a.dcm", "a.mp4", "a.gif", "a"):
         fitted = inputs.fit(inputs.read_clip(tmp_path / name))
-        found = predict_clip(*student, fitted.frames) > 127
+        found = predict_clip(student, fitted.frames) > 127
         assert found.shape == wanted.shape, name
         assert dice(found, wanted).min() >= 0.98, name

@@ -8,11 +8,11 @@ import ml_collections
 import numpy as np
 import pytest
 
-from echodfkd_jax.clips import dataset
+from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.jobs import prepare
 from tests.clips import echonet_folder
-from tests.data import stand_ins
+from tests.datasets import stand_ins
 
 
 def _config(tmp_path, teacher=None, **fields):

@@ -5,7 +5,7 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.jobs import evaluate, report
-from tests.data import stand_ins
+from tests.datasets import stand_ins
 from tests.jobs import made_up_run
 
 # A clip can have any name that a file system allows.

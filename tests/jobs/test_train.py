@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from echodfkd_jax.distillation.checkpoints import all_steps, restore_variables
-from echodfkd_jax.reporting.writers import read_lines
+from echodfkd_jax.runs.checkpoints import all_steps, restore_variables
+from echodfkd_jax.runs.writers import read_lines
 
 ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS, STEPS_PER_EPOCH = 5, 3

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echodfkd_jax.distillation.checkpoints import Checkpoints, Progress
-from echodfkd_jax.distillation.models import build_model, describe_model
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.safetensors import save_variables
-from echodfkd_jax.student import predict_clip
+from echodfkd_jax.networks import predict_clip
+from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.networks.safetensors import save_variables
+from echodfkd_jax.runs.checkpoints import Checkpoints
+from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
 from echodfkd_jax.teachers.student_teacher import from_variables
@@ -35,7 +37,7 @@ def frames():
 def test_says_what_the_student_says(model, variables, frames):
     teacher = from_variables(model, variables)
     assert isinstance(teacher, Teacher)
-    mask = predict_clip(model, variables, frames)
+    mask = predict_clip(LoadedNetwork(model, variables), frames)
     np.testing.assert_array_equal(np.rint(255 * np.asarray(teacher(frames))), mask)
 
 

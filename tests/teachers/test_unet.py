@@ -6,13 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echodfkd_jax.distillation.models import build_model, describe_model
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.interop.safetensors import load_variables, save_variables
-from echodfkd_jax.student import predict_clips
+from echodfkd_jax.networks import predict_clips
+from echodfkd_jax.networks.layers import standardise
+from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.networks.safetensors import load_variables, save_variables
+from echodfkd_jax.networks.unet import UNet, over_time
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
-from echodfkd_jax.teachers.unet import UNet, over_time, standardise
 
 FIELDS = {"name": "unet", "channels": [2, 4], "stride": 2}
 
@@ -126,7 +128,7 @@ def test_chunks_of_a_clip_are_those_of_the_whole_clip(temporal, tmp_path, num_fr
     video = jnp.asarray(clip, jnp.float32)[None, ..., None]
     wanted = jax.nn.sigmoid(jax.jit(model.apply)(variables, video))
     np.testing.assert_allclose(teacher(clip), wanted[0, ..., 0], atol=1e-5)
-    masks = predict_clips(model, variables, clip[None])
+    masks = predict_clips(LoadedNetwork(model, variables), clip[None])
     np.testing.assert_allclose(masks[0] / 255, wanted[0, ..., 0], atol=0.5 / 255 + 1e-5)
 
 

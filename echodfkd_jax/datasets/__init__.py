@@ -1,0 +1,1 @@
+"""Labelled clips as a tfds data set: what goes into one, its making and its reading."""

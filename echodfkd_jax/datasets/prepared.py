@@ -1,0 +1,188 @@
+"""Prepared data sets: where they are, whether they are what was asked for, and their clips.
+
+`--stage=prepare` or `tfds build data/echo_clips` makes them. They are read through tfds' data
+source over ArrayRecord, without TensorFlow.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from echodfkd_jax.datasets import recipe as recipes
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.types import Clip
+
+# Metadata by which two data sets of one name can still differ, and what it is called in messages.
+IDENTITIES = {
+    "teacher": "teacher",
+    "generator_version": "generator version",
+    "source": "clips",
+}
+
+
+class ClipSource:
+    """Random access to the clips of one split; picklable, so that worker processes can read it.
+
+    Attributes:
+        directory: the data set.
+        split: "train", "validation" or "test".
+    """
+
+    def __init__(self, directory: pathlib.Path, split: str) -> None:
+        self.directory = directory
+        self.split = split
+        self._records: Any = None
+
+    def __len__(self) -> int:
+        return len(self._open())
+
+    def __getitem__(self, index: int) -> Clip:
+        """Reads and decodes a clip.
+
+        Raises:
+            IndexError: there is no clip with this index.
+        """
+        records = self._open()
+        if not 0 <= index < len(records):
+            raise IndexError(f"clip {index} of {len(records)} in {self.split}")
+        return _to_clip(records[index])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"directory": self.directory, "split": self.split}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
+
+    def _open(self) -> Any:
+        if self._records is None:
+            # tfds takes a second to import, and its file handles cannot be pickled.
+            import tensorflow_datasets as tfds
+
+            builder = tfds.builder_from_directory(str(self.directory))
+            self._records = builder.as_data_source(split=self.split)
+        return self._records
+
+
+def directory(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> pathlib.Path:
+    """Where the data set of a configuration is, or will be.
+
+    Args:
+        dataset: `config.dataset`, as a dictionary.
+        teacher: `config.teacher`, as a dictionary.
+
+    Raises:
+        UserError: the configuration describes no data set.
+    """
+    name, _ = recipes.resolve(dataset, teacher)
+    root = recipes.root(dataset.get("data_dir", ""))
+    return root / recipes.DATASET / name / recipes.VERSION
+
+
+def is_prepared(directory: pathlib.Path) -> bool:
+    """Whether there is a data set; tfds moves it into place when it is complete."""
+    return (directory / "dataset_info.json").is_file()
+
+
+def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
+    """What the data set was made from: `teacher` (fingerprint), `generator_version`, `recipe`, ...
+
+    Raises:
+        UserError: there is no data set, or its metadata are damaged.
+    """
+    if not is_prepared(directory):
+        raise UserError(
+            f"{directory}: no data set; make it with --stage=prepare, or set "
+            "config.dataset.data_dir to where it is"
+        )
+    path = directory / "metadata.json"
+    try:
+        metadata = json.loads(path.read_text())
+        if not isinstance(metadata, dict):
+            raise ValueError("not an object")
+        return metadata
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}); delete its folder and run --stage=prepare"
+        ) from error
+
+
+def check_metadata(directory: pathlib.Path, expected: Mapping[str, str]) -> None:
+    """Refuses a data set that was made from something else.
+
+    Args:
+        directory: the data set.
+        expected: some of `IDENTITIES`' keys and the values they should have.
+
+    Raises:
+        UserError: there is no data set, or it was made with another teacher, generator version, or
+            from other clips.
+    """
+    found = read_metadata(directory)
+    for key, value in expected.items():
+        if found.get(key) != value:
+            raise UserError(
+                f"{directory}: made with {IDENTITIES[key]} {found.get(key)}, asked for {value}; "
+                "delete this folder and run --stage=prepare, or set another config.dataset.data_dir"
+            )
+
+
+def open_split(
+    directory: pathlib.Path, split: str, *, expected: Mapping[str, str] | None = None
+) -> ClipSource:
+    """Opens one split of a data set.
+
+    Args:
+        directory: the data set, as `directory(...)` names it.
+        split: "train", "validation" or "test".
+        expected: as for `check_metadata`.
+
+    Raises:
+        UserError: as `check_metadata`, or an unknown split.
+    """
+    if split not in recipes.SPLITS:
+        raise UserError(f"split {split!r} is unknown; use one of {', '.join(recipes.SPLITS)}")
+    check_metadata(directory, expected or {})
+    return ClipSource(directory, split)
+
+
+def to_example(clip: Clip) -> dict[str, Any]:
+    """A labelled clip as the data set's features have it; the inverse of what reading does.
+
+    Raises:
+        ValueError: the clip has no teacher mask.
+    """
+    if clip.teacher_mask is None:
+        raise ValueError(f"clip {clip.name} is not labelled")
+    return {
+        "clip_id": clip.name,
+        "frames": clip.frames[..., None],
+        "teacher_mask": clip.teacher_mask[..., None],
+        "reference_masks": clip.reference_masks[..., None].astype(np.uint8),
+        "reference_frames": clip.reference_frames.astype(np.int32),
+        "fps": np.float32(clip.fps),
+        "ef": np.float32(clip.ef_percent),
+        "edv": np.float32(clip.edv_ml),
+        "esv": np.float32(clip.esv_ml),
+        "ed_frame": np.int32(clip.ed_frame),
+        "es_frame": np.int32(clip.es_frame),
+    }
+
+
+def _to_clip(example: Mapping[str, Any]) -> Clip:
+    name = example["clip_id"]
+    return Clip(
+        name=name.decode() if isinstance(name, bytes) else str(name),
+        frames=example["frames"][..., 0],
+        fps=float(example["fps"]),
+        ef_percent=float(example["ef"]),
+        edv_ml=float(example["edv"]),
+        esv_ml=float(example["esv"]),
+        ed_frame=int(example["ed_frame"]),
+        es_frame=int(example["es_frame"]),
+        reference_frames=np.asarray(example["reference_frames"]),
+        reference_masks=example["reference_masks"][..., 0].astype(bool),
+        teacher_mask=example["teacher_mask"][..., 0],
+    )

@@ -1,1 +1,0 @@
-"""Distillation: losses, input, train step, loop, parallelism and checkpoints."""

@@ -1,0 +1,166 @@
+"""The clips of an evaluation and the masks that the student is compared with."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import ml_collections
+
+from echodfkd_jax import teachers
+from echodfkd_jax.clips import echonet
+from echodfkd_jax.datasets import prepared as dataset
+from echodfkd_jax.datasets import recipe
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.evaluation.settings import EvalSettings
+from echodfkd_jax.teachers import Teacher
+from echodfkd_jax.teachers.labelling import label_clip
+from echodfkd_jax.types import Clip, SoftMask
+
+_log = logging.getLogger(__name__)
+
+ALL_CLIPS = "all"  # `config.eval.split` for every clip of a folder.
+_Masks = dict[str, SoftMask]
+
+
+@runtime_checkable
+class Clips(Protocol):
+    """Clips that are read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Clip: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationData:
+    """Clips to evaluate on; nothing is decoded before `open` is called.
+
+    Attributes:
+        name: of the evaluation: the split, or the folder's.
+        about: what the clips are, for metrics.json.
+        identity: changes when the clips, their masks or the teacher do.
+        open: gives the clips and a function from a clip to the masks of all models but the
+            student.
+        models: those models and what made their masks.
+    """
+
+    name: str
+    about: dict[str, Any]
+    identity: str
+    models: dict[str, str]
+    open: Callable[[], tuple[Clips, Callable[[Clip], _Masks]]]
+
+
+def open_data(
+    settings: EvalSettings, config: ml_collections.ConfigDict, saved: ml_collections.ConfigDict
+) -> EvaluationData:
+    """The data of an evaluation.
+
+    Args:
+        settings: which split, or which folder.
+        config: says where data sets are, and for a folder which teacher is evaluated beside the
+            student.
+        saved: the run's own configuration; its data set is the one that has the split.
+
+    Raises:
+        UserError: there is no such data set, split or folder, or the teacher cannot be loaded.
+    """
+    if settings.clips_dir:
+        return _folder(settings, config.teacher.to_dict())
+    fields = saved.dataset.to_dict() | {"data_dir": config.dataset.data_dir}
+    return _split(settings, dataset.directory(fields, saved.teacher.to_dict()))
+
+
+def _split(settings: EvalSettings, directory: pathlib.Path) -> EvaluationData:
+    if settings.split not in recipe.SPLITS:
+        raise UserError(
+            f"config.eval.split={settings.split!r}: expected one of {', '.join(recipe.SPLITS)}"
+        )
+    about = dataset.read_metadata(directory)
+    return EvaluationData(
+        name=settings.split,
+        about={**about, "directory": str(directory), "split": settings.split},
+        identity=_digest(about, settings.split),
+        models={"teacher": str(about.get("teacher"))},
+        open=lambda: (dataset.open_split(directory, settings.split), _own_masks),
+    )
+
+
+def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> EvaluationData:
+    folder = echonet.find_folder(pathlib.Path(settings.clips_dir).expanduser().resolve())
+    split = settings.split if (folder / "FileList.csv").is_file() else None
+    if split is not None and split not in (*recipe.SPLITS, ALL_CLIPS):
+        raise UserError(
+            f"config.eval.split={split!r}: expected one of {', '.join(recipe.SPLITS)}, or "
+            f"{ALL_CLIPS!r} for every clip of {folder}"
+        )
+    split = None if split == ALL_CLIPS else split
+    has_masks = (folder / echonet.MASK_FOLDER).is_dir()
+    if has_masks and teacher_options.get("name") == "precomputed":
+        teacher_options = {"weights": str(folder / echonet.MASK_FOLDER)} | {
+            key: value for key, value in teacher_options.items() if value
+        }
+    teacher = _load(teacher_options, required=not has_masks)
+    models = {"teacher": f"{echonet.MASK_FOLDER}/"} if has_masks else {}
+    if teacher is not None:
+        models["labeller" if has_masks else "teacher"] = teacher.fingerprint
+
+    def open_clips() -> tuple[Clips, Callable[[Clip], _Masks]]:
+        clips = echonet.open_folder(folder, split, show_progress=True)
+        if not len(clips):
+            raise UserError(
+                f"{folder} has no usable clip of config.eval.split={settings.split!r}; "
+                f"{ALL_CLIPS!r} takes every clip"
+            )
+
+        def masks_of(clip: Clip) -> _Masks:
+            masks = _own_masks(clip) if has_masks else {}
+            if teacher is not None:
+                masks["labeller" if has_masks else "teacher"] = label_clip(teacher, clip)
+            return masks
+
+        return clips, masks_of
+
+    name = folder.name if folder.name not in recipe.SPLITS else f"folder_{folder.name}"
+    return EvaluationData(
+        name=name,
+        about={"directory": str(folder), "split": split or ALL_CLIPS},
+        identity=_digest(_listing(folder), split, models),
+        models=models,
+        open=open_clips,
+    )
+
+
+def _own_masks(clip: Clip) -> _Masks:
+    """The masks that came with the clip."""
+    return {} if clip.teacher_mask is None else {"teacher": clip.teacher_mask}
+
+
+def _load(options: dict[str, Any], *, required: bool) -> Teacher | None:
+    try:
+        return teachers.load_teacher(**options)
+    except UserError as error:
+        if required:
+            raise
+        _log.warning("the teacher is not evaluated beside the student: %s", error)
+        return None
+
+
+def _listing(folder: pathlib.Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of every file below a folder."""
+    found = []
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = pathlib.Path(root, name)
+            status = path.stat()
+            found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
+    return sorted(found)
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

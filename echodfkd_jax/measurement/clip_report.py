@@ -1,0 +1,125 @@
+"""What a clip's masks say without any reference: beats, ejection fraction, how sure that is."""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.measurement import disks
+from echodfkd_jax.measurement.beats import Beats, find_beats
+from echodfkd_jax.measurement.ejection_fraction import ejection_fraction_percent
+from echodfkd_jax.measurement.view import MAX_UNSURE_BAND, View, describe_view
+from echodfkd_jax.types import SoftMask
+
+
+@dataclasses.dataclass(frozen=True)
+class BeatNumbers:
+    """One contraction.
+
+    Attributes:
+        ed_frame: end-diastole.
+        es_frame: end-systole.
+        ef_area_percent: ejection fraction by areas.
+        ef_disks_percent: ejection fraction by single-plane disks.
+        edv_ml: volume at end-diastole; nan when the pixel spacing is unknown.
+        esv_ml: volume at end-systole; nan when the pixel spacing is unknown.
+    """
+
+    ed_frame: int
+    es_frame: int
+    ef_area_percent: float
+    ef_disks_percent: float
+    edv_ml: float
+    esv_ml: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipReport:
+    """One clip.
+
+    Attributes:
+        beats: every contraction.
+        ef_area_percent: mean over them; nan without any.
+        ef_disks_percent: mean over them; nan without any.
+        beat_length_frames: from the autocorrelation; nan when unknown.
+        confidence: 0..1, the least of: how well the curve repeats itself, in how many frames the
+            mask looks like a ventricle, how sure the masks are, how well the beats agree; at most
+            one half when the view does not look like an apical four-chamber view.
+        remarks: plain sentences about what makes the numbers unreliable; none when nothing does.
+    """
+
+    beats: tuple[BeatNumbers, ...]
+    ef_area_percent: float
+    ef_disks_percent: float
+    beat_length_frames: float
+    confidence: float
+    remarks: tuple[str, ...]
+
+
+def report_clip(
+    mask: SoftMask, fps: float = math.nan, pixel_spacing_mm: float = math.nan
+) -> ClipReport:
+    """Finds the beats in a clip's soft masks and measures each of them.
+
+    Args:
+        mask: of every frame.
+        fps: frames per second; nan when unknown.
+        pixel_spacing_mm: side of a mask's pixel; nan when unknown.
+    """
+    binary = mask > MASK_THRESHOLD
+    area = np.count_nonzero(binary, axis=(1, 2)).astype(np.float64)
+    found = find_beats(area, fps)
+    beats = tuple(
+        _measure(binary[ed], binary[es], ed, es, pixel_spacing_mm) for ed, es in found.beats
+    )
+    view = describe_view(mask)
+    by_disks = np.array([beat.ef_disks_percent for beat in beats])
+    unsure = min(view.unsure_band / MAX_UNSURE_BAND, 1.0)
+    factors = [view.plausible, 1 - unsure / 2, found.periodicity]
+    if not view.four_chamber:
+        factors.append(0.5)
+    if len(beats) > 1:
+        factors.append(max(0.0, 1 - float(by_disks.std()) / 20))  # 20 points apart: worthless.
+    return ClipReport(
+        beats=beats,
+        ef_area_percent=_mean(np.array([beat.ef_area_percent for beat in beats])),
+        ef_disks_percent=_mean(by_disks),
+        beat_length_frames=found.length_frames,
+        confidence=min(factors) if beats else 0.0,
+        remarks=_remarks(found, view),
+    )
+
+
+def _measure(
+    ed_mask: Bool[np.ndarray, "h w"],
+    es_mask: Bool[np.ndarray, "h w"],
+    ed_frame: int,
+    es_frame: int,
+    pixel_spacing_mm: float,
+) -> BeatNumbers:
+    volumes = [disks.volume_px3(mask) for mask in (ed_mask, es_mask)]
+    return BeatNumbers(
+        ed_frame=ed_frame,
+        es_frame=es_frame,
+        ef_area_percent=ejection_fraction_percent(float(ed_mask.sum()), float(es_mask.sum())),
+        ef_disks_percent=ejection_fraction_percent(*volumes),
+        edv_ml=disks.volume_ml(volumes[0], pixel_spacing_mm),
+        esv_ml=disks.volume_ml(volumes[1], pixel_spacing_mm),
+    )
+
+
+def _remarks(found: Beats, view: View) -> tuple[str, ...]:
+    remarks = []
+    if not found.beats:
+        remarks.append("No contraction was found, so there is no ejection fraction.")
+    elif not found.whole_beat:
+        remarks.append("The clip does not show one whole beat; the ejection fraction is a guess.")
+    if not view.four_chamber:
+        remarks.append("To the model this does not look like an apical four-chamber view.")
+    return tuple(remarks)
+
+
+def _mean(values: Float64[np.ndarray, "n"]) -> float:
+    return float(values.mean()) if len(values) else math.nan

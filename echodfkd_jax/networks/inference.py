@@ -1,0 +1,136 @@
+"""Soft masks of whole clips of any length, with one compilation per frame size."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, UInt8
+
+from echodfkd_jax.networks.loaded import LoadedNetwork
+
+# Frames per compiled call: enough that the call itself costs nothing. A recurrent model stops at a
+# clip's last frame; what pads the chunk is not computed.
+CHUNK_FRAMES = 32
+# Frames per compiled call of a model that looks both ways, of which both ends are thrown away.
+_OVERLAPPING_FRAMES = 64
+
+
+def predict_clip(
+    network: LoadedNetwork, frames: UInt8[np.ndarray, "t h w"]
+) -> UInt8[np.ndarray, "t h w"]:
+    """Predicts one clip.
+
+    Args:
+        network: its model has `begin` and `advance` if it has a memory, and `reach` if it looks at
+            the frames before and after.
+        frames: grey frames in time order.
+
+    Returns:
+        round(255 * probability) of the left ventricle; no frames give no frames.
+    """
+    return predict_clips(network, frames[None])[0]
+
+
+def predict_clips(
+    network: LoadedNetwork,
+    frames: UInt8[np.ndarray, "b t h w"],
+    *,
+    spread: Callable[[np.ndarray], np.ndarray | jax.Array] = np.asarray,
+) -> UInt8[np.ndarray, "b t h w"]:
+    """Predicts several clips of equal length at once; see `predict_clip`.
+
+    `spread` may put what has the clips as its first axis on several devices.
+    """
+    num_frames = frames.shape[1]
+    model, variables = network.model, jax.device_put(network.variables)
+    reach = getattr(model, "reach", 0)
+    if reach:
+        parts = [
+            _predict_chunk(model, variables, spread(frames[:, first:last]))[:, slice(*keep)]
+            for first, last, keep in overlapping_chunks(num_frames, reach)
+        ]
+        return np.concatenate([frames[:, :0], *map(np.asarray, parts)], axis=1)
+    remembers = hasattr(model, "begin") and num_frames > 0
+    carry = begin(model, variables, spread(frames[:, 0])) if remembers else None
+    masks = []
+    for start in range(0, num_frames, CHUNK_FRAMES):
+        chunk = frames[:, start : start + CHUNK_FRAMES]
+        padding = CHUNK_FRAMES - chunk.shape[1]
+        length = chunk.shape[1]
+        chunk = np.pad(chunk, ((0, 0), (0, padding), (0, 0), (0, 0)))
+        if remembers:
+            carry, mask = _continue(model, variables, carry, spread(chunk), length)
+        else:
+            mask = _predict_chunk(model, variables, spread(chunk))
+        masks.append(mask)
+    # Fetched only now: the device works on the next chunk while the host prepares it.
+    fetched = [np.asarray(mask) for mask in masks]
+    return np.concatenate([frames[:, :0], *fetched], axis=1)[:, :num_frames]
+
+
+def overlapping_chunks(num_frames: int, reach: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """Chunks in which every frame of a clip is seen once with all its neighbours.
+
+    Args:
+        num_frames: of the clip.
+        reach: how many frames before and after a frame have a part in its mask.
+
+    Yields:
+        First and last (exclusive) frame of a chunk, all of one length, and the part of it (first
+        and last, counted within the chunk) whose masks are those of the whole clip.
+    """
+    chunk = min(max(_OVERLAPPING_FRAMES, 3 * reach), num_frames)
+    done = 0
+    while done < num_frames:
+        first = min(max(done - reach, 0), num_frames - chunk)
+        last = first + chunk
+        stop = num_frames if last == num_frames else last - reach
+        yield first, last, (done - first, stop - first)
+        done = stop
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def begin(
+    model: nn.Module, variables: Mapping[str, Any], first_frame: UInt8[Array, "b h w"]
+) -> Any:
+    """What a recurrent model remembers before clips that start with these frames."""
+    return model.apply(variables, first_frame[..., None].astype(jnp.float32), method="begin")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _predict_chunk(
+    model: nn.Module, variables: Mapping[str, Any], frames: UInt8[Array, "b t h w"]
+) -> UInt8[Array, "b t h w"]:
+    return _soft_mask(model.apply(variables, _video(frames), train=False))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _continue(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    carry: Any,
+    frames: UInt8[Array, "b t h w"],
+    length: int | Int[Array, ""],
+) -> tuple[Any, UInt8[Array, "b t h w"]]:
+    """The masks of the first `length` frames (the others' are 0), and what is remembered then."""
+
+    def advance(number: Array, found: tuple[Any, Array]) -> tuple[Any, Array]:
+        carry, masks = found
+        frame = jax.lax.dynamic_slice_in_dim(frames, number, 1, axis=1)
+        carry, logits = model.apply(variables, carry, _video(frame), method="advance")
+        mask = _soft_mask(logits)
+        return carry, jax.lax.dynamic_update_slice_in_dim(masks, mask, number, axis=1)
+
+    return jax.lax.fori_loop(0, length, advance, (carry, jnp.zeros_like(frames)))
+
+
+def _video(frames: Array) -> Array:
+    return frames[..., None].astype(jnp.float32)
+
+
+def _soft_mask(logits: Array) -> Array:
+    return jnp.round(255 * jax.nn.sigmoid(logits[..., 0])).astype(jnp.uint8)

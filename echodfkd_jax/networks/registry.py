@@ -1,0 +1,59 @@
+"""Models by name, as they stand in configs and in the header of a weights file."""
+
+import dataclasses
+import json
+from typing import Any
+
+import flax.linen as nn
+
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.networks import ConvLSTMUNet
+from echodfkd_jax.networks.blocks import form_of_backend
+from echodfkd_jax.networks.unet import UNet
+
+_MODELS: dict[str, type[nn.Module]] = {"convlstm": ConvLSTMUNet, "unet": UNet}
+# Fields that say how a model is run, not what its weights are.
+_RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat", "form"})
+_DTYPES = ("auto", "float32", "bfloat16")
+
+
+def build_model(name: str, **fields: Any) -> nn.Module:
+    """Makes a model that takes video (b, t, h, w, 1) in 0..255 and gives logits.
+
+    Args:
+        name: "convlstm" (the student) or "unet" (per frame, the shipped teacher).
+        **fields: the model's fields; `dtype` "auto" is bfloat16 on accelerators, float32 on CPUs.
+
+    Raises:
+        UserError: an unknown name or field, or another `dtype` than float32, bfloat16 and auto.
+    """
+    if name not in _MODELS:
+        raise UserError(f"config.model.name={name!r} is unknown; use one of {sorted(_MODELS)}")
+    known = {field.name for field in dataclasses.fields(_MODELS[name])} - {"parent", "name"}
+    unknown = sorted(fields.keys() - known)
+    if unknown:
+        raise UserError(
+            f"config.model.{unknown[0]} is no field of model {name!r}; it has {sorted(known)}"
+        )
+    if fields.get("dtype", "float32") not in _DTYPES:
+        raise UserError(
+            f"config.model.dtype={fields['dtype']!r}: expected {' or '.join(map(repr, _DTYPES))}"
+        )
+    if fields.get("dtype") == "auto":
+        fields["dtype"] = form_of_backend().dtype
+    fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    try:
+        return _MODELS[name](**fields)
+    except TypeError as error:
+        raise UserError(f"config.model ({name!r}) lacks a field: {error}") from error
+
+
+def describe_model(model: nn.Module) -> str:
+    """The JSON that a weights file keeps under "model": `name` and the fields of `build_model`."""
+    names = {kind: name for name, kind in _MODELS.items()}
+    fields = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(model)
+        if field.name not in _RUN_FIELDS
+    }
+    return json.dumps({"name": names[type(model)], **fields})

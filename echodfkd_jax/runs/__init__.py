@@ -1,0 +1,1 @@
+"""A run folder: its configuration, checkpoints, progress and curves."""

@@ -1,0 +1,104 @@
+"""The resolved configuration of a run, `<workdir>/config.json`, and whether it may be continued."""
+
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from echodfkd_jax.errors import UserError
+
+# Fields that decide what the weights become; a run cannot be continued with others. The place of
+# the data set, the devices, and what is logged or kept may change between two starts, and so may
+# the number of epochs and the patience: training then goes on, or ends earlier.
+_FIXED = ("seed", "dataset", "teacher", "model", "input", "augment", "train")
+_FREE = {
+    "dataset.data_dir",
+    "dataset.manual_dir",
+    "input.num_threads",
+    "input.cache_gib",
+    "train.num_epochs",
+    "train.patience",
+    "train.keep_checkpoints",
+    "train.checkpoint_every_steps",
+    "model.remat",
+    "train.log_every_steps",
+    "train.image_every_epochs",
+}
+
+
+def path(workdir: str | pathlib.Path) -> pathlib.Path:
+    """Where a run's configuration is."""
+    return pathlib.Path(workdir) / "config.json"
+
+
+def save(config: ml_collections.ConfigDict) -> None:
+    """Writes `config` into its own `config.workdir`, whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    target = path(config.workdir)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(".json.part")
+        part.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+        part.replace(target)
+    except OSError as error:
+        raise UserError(f"config.workdir={config.workdir}: {error.strerror or error}") from error
+
+
+def load(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
+    """Reads the configuration of a run, locked.
+
+    Raises:
+        UserError: there is none, or it is not readable.
+    """
+    try:
+        fields = json.loads(path(workdir).read_text())
+        if not isinstance(fields, dict):
+            raise ValueError("not an object")
+        for section in _FIXED:
+            if section != "seed" and not isinstance(fields.get(section, {}), dict):
+                raise ValueError(f"{section} is not an object")
+        return ml_collections.ConfigDict(fields).lock()
+    except FileNotFoundError as error:
+        raise UserError(f"{path(workdir)} is missing; run --stage=train first") from error
+    except (ValueError, TypeError, OSError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path(workdir)} cannot be read: {error}") from error
+
+
+def check_same(config: ml_collections.ConfigDict, saved: ml_collections.ConfigDict) -> None:
+    """Refuses to continue a run with a configuration that would give other weights.
+
+    Raises:
+        UserError: names the first field that differs, with both values.
+    """
+    now, then = _flat(config), _flat(saved)
+    for field in sorted(now.keys() | then.keys()):
+        if field.split(".")[0] not in _FIXED or _is_free(field, now):
+            continue
+        if now.get(field) != then.get(field):
+            raise UserError(
+                f"config.{field}={now.get(field)!r}, but {config.workdir} was trained with "
+                f"{then.get(field)!r}; set it back, or set another config.workdir"
+            )
+
+
+def _is_free(field: str, now: dict[str, Any]) -> bool:
+    # A cosine ends where the last epoch ends, so there the number of epochs is no longer free.
+    if field == "train.num_epochs" and now.get("train.schedule") == "cosine":
+        return False
+    return field in _FREE
+
+
+def _flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """`{"train.batch_size": 8, ...}` with the types that JSON knows."""
+    plain = json.loads(json.dumps(config.to_dict()))
+    flat: dict[str, Any] = {}
+    for section, value in plain.items():
+        if isinstance(value, dict):
+            flat.update({f"{section}.{field}": item for field, item in value.items()})
+        else:
+            flat[section] = value
+    return flat

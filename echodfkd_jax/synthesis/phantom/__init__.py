@@ -1,0 +1,1 @@
+"""Hearts from a random key."""

@@ -1,0 +1,1 @@
+"""Training: losses, augmentation, input, step, loop and parallelism."""

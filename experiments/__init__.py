@@ -1,0 +1,1 @@
+"""What was tried on quality; docs/experiments.md has what came of it."""

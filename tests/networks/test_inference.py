@@ -1,0 +1,78 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from echodfkd_jax.networks import ConvLSTMUNet, inference, predict_clip, predict_clips
+from echodfkd_jax.networks.inference import overlapping_chunks
+from echodfkd_jax.networks.loaded import LoadedNetwork
+
+
+class Brightness(nn.Module):
+    """A model without memory whose probability is the pixel's brightness."""
+
+    def __call__(self, video, *, train=False):
+        del train
+        return jax.scipy.special.logit(video / 255)
+
+
+@pytest.fixture(scope="module")
+def student():
+    model = ConvLSTMUNet(2, 1, 2)
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 8, 8, 1)))
+    return LoadedNetwork(model, variables)
+
+
+def clips(batch, frames, seed=0):
+    shape = (batch, frames, 8, 8)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("frames", [1, 32, 33, 70])
+def test_mask_of_any_length_is_that_of_the_whole_clip(student, frames):
+    model, variables = student.model, student.variables
+    clip = clips(1, frames)
+    logits = jax.jit(model.apply)(variables, jnp.asarray(clip, jnp.float32)[..., None])
+    wanted = np.round(255 * np.asarray(jax.nn.sigmoid(logits[0, ..., 0])))
+    got = predict_clip(student, clip[0])
+    assert got.dtype == np.uint8
+    # The last bit of a probability can tip the rounding.
+    assert np.abs(got - wanted).max() <= 1
+    assert np.mean(got != wanted) < 0.01
+
+
+def test_clips_together_are_clips_alone(student):
+    both = clips(2, 40)
+    together = predict_clips(student, both)
+    alone = np.stack([predict_clip(student, clip) for clip in both])
+    assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
+
+
+def test_lengths_share_one_compilation(student):
+    predict_clip(student, clips(1, 3)[0])
+    before = inference._continue._cache_size()
+    predict_clip(student, clips(1, 50)[0])
+    assert inference._continue._cache_size() == before
+
+
+def test_model_without_memory_rounds_255_times_the_probability():
+    frames = np.arange(40 * 4, dtype=np.uint8).reshape(40, 2, 2)
+    np.testing.assert_array_equal(predict_clip(LoadedNetwork(Brightness(), {}), frames), frames)
+
+
+def test_no_frames_give_no_frames(student):
+    assert predict_clip(student, clips(1, 0)[0]).shape == (0, 8, 8)
+
+
+@pytest.mark.parametrize("num_frames", [1, 20, 64, 65, 100, 176])
+def test_overlapping_chunks_cover_a_clip_once_with_all_neighbours(num_frames):
+    covered, lengths = [], set()
+    for first, last, (start, stop) in overlapping_chunks(num_frames, 15):
+        lengths.add(last - first)
+        for frame in range(first + start, first + stop):
+            covered.append(frame)
+            assert first <= max(frame - 15, 0)
+            assert last >= min(frame + 16, num_frames)
+    assert covered == list(range(num_frames))
+    assert len(lengths) == 1  # One compilation.

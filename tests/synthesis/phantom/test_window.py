@@ -1,0 +1,37 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from echodfkd_jax.synthesis.phantom.anatomy import sample_anatomy
+from echodfkd_jax.synthesis.phantom.valves import sample_valves
+from echodfkd_jax.synthesis.phantom.window import Grade, by_window, sample_window
+
+
+@pytest.mark.parametrize("poor", [0.0, 0.2, 0.5])
+def test_fair_windows_are_as_many_as_poor_ones(poor):
+    keys = jax.random.split(jax.random.key(3), 4000)
+    drawn = jax.vmap(sample_window, in_axes=(0, None))(keys, poor)
+    shares = np.bincount(drawn, minlength=3) / len(keys)
+    np.testing.assert_allclose(shares, [1 - 2 * poor, poor, poor], atol=0.03)
+
+
+def test_each_grade_has_its_number():
+    of = jax.jit(lambda window: by_window(window, clear=1.0, fair=jnp.asarray(2.0), poor=3.0))
+    assert [float(of(grade)) for grade in Grade] == [1.0, 2.0, 3.0]
+
+
+def test_the_worse_the_window_the_more_trabeculae_look_solid():
+    layers = [sample_anatomy(jax.random.key(0), grade).trabecular for grade in Grade]
+    assert (layers[0] < layers[1]).all() and (layers[1] < layers[2]).all()
+
+
+def test_closed_leaflets_are_seen_unless_the_window_is_poor():
+    keys = jax.random.split(jax.random.key(1), 500)
+
+    def dimmest(grade):
+        draw = jax.vmap(lambda key: sample_valves(key, grade).level[:2])
+        return float(draw(keys).min())
+
+    assert dimmest(Grade.CLEAR) == dimmest(Grade.FAIR) > -21.0
+    assert dimmest(Grade.POOR) < -30.0
