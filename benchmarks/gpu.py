@@ -240,7 +240,9 @@ def _write(path: pathlib.Path, rows: list[dict], processes: dict[str, Process], 
     about = {side: process.about for side, process in processes.items()}
     today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     found = {"figure": "gpu", "date": today, "commit": commit, "passed_s": clock.passed()}
-    path.write_text(json.dumps({**found, **about, "rows": rows}, indent=1) + "\n")
+    path.write_text(
+        json.dumps({**found, **about, "table": table(rows), "rows": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -297,7 +297,7 @@ def _write(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     ).stdout.strip()
     today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     found = {"figure": "tpu", "date": today, "commit": commit, "jax": jax.__version__}
-    path.write_text(json.dumps({**found, "rows": rows}, indent=1) + "\n")
+    path.write_text(json.dumps({**found, "table": table(rows), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

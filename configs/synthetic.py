@@ -152,6 +152,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.predict.checkpoint = "best"  # of the run
     config.predict.crop = "square"  # the largest one around the middle; or "full", squeezed
     config.predict.fps = 0.0  # 0: what the file says
+    config.predict.mirrored = "auto"  # left and right exchanged: "yes", "no", or found out
     config.predict.stream = False  # True: frames from standard input
 
     # A page for the browser that predicts a clip which is dropped on it.

@@ -9,7 +9,9 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import io
 import logging
+import os
 import pathlib
 import sys
 from collections.abc import Iterable
@@ -18,12 +20,22 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from echodfkd_jax import runtime
+from echodfkd_jax import disk, runtime
 from echodfkd_jax.errors import PreemptedError, UserError
 
 # In the order in which "all" runs them; each is a module of `echodfkd_jax/jobs/`.
 ALL_STAGES = ("prepare", "train", "evaluate", "report")
 STAGES = (*ALL_STAGES, "predict", "serve", "export", "sweep", "import_student", "all")
+
+# Fields that hold the path of a file or a folder, in whatever section.
+_PATH_FIELDS = frozenset(
+    {
+        *("workdir", "data_dir", "manual_dir", "weights", "clips_dir", "cache_dir"),
+        *("inputs", "output", "file", "onnx_python"),
+    }
+)
+# Stages that compute nothing.
+_WITHOUT_DEVICE = ("report",)
 
 _HELP = f"""\
 usage: python main.py --config=FILE.py[:MODE] [--stage=STAGE] [--config.SECTION.FIELD=VALUE ...]
@@ -74,6 +86,7 @@ def parse(argv: list[str]) -> Command:
     config = load_config(path)
     for name, value in overrides:
         _override(config, name, value)
+    _expand_paths(config)
     return Command(config, ALL_STAGES if stage == "all" else (stage,))
 
 
@@ -89,7 +102,7 @@ def load_config(value: str) -> ml_collections.ConfigDict:
     if not value:
         raise UserError("--config is missing; write for example --config=configs/synthetic.py")
     name, _, mode = value.partition(":")
-    path = pathlib.Path(name)
+    path = pathlib.Path(_expanded(name))
     try:
         exists = path.is_file()
     except OSError as error:
@@ -142,6 +155,20 @@ def _override(config: ml_collections.ConfigDict, name: str, value: str) -> None:
     parent[field] = _convert(name, value, section)
 
 
+def _expand_paths(config: ml_collections.ConfigDict) -> None:
+    """Replaces `~` and `$NAME` in every field that names a file or a folder, as a shell would."""
+    with config.unlocked():
+        for field, value in config.items():
+            if isinstance(value, ml_collections.ConfigDict):
+                _expand_paths(value)
+            elif field in _PATH_FIELDS and isinstance(value, str):
+                config[field] = _expanded(value)
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111, "" stays ""
+
+
 def _convert(name: str, value: str, default: Any) -> Any:
     """`value` in the type of the field's default."""
     try:
@@ -169,6 +196,17 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; {question}known: {', '.join(known)}"
 
 
+def _workdir(argv: list[str]) -> str:
+    try:
+        return str(parse(argv).config.workdir)
+    except UserError:
+        return "config.workdir"
+
+
+def _is_one_of_several(config: ml_collections.ConfigDict) -> bool:
+    return bool(config.get("parallel", {}).get("coordinator", ""))
+
+
 def _quiet() -> None:
     """Warnings and errors are shown, in one style; what libraries tell about themselves is not."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
@@ -180,17 +218,35 @@ def main(argv: list[str]) -> int:
     """Runs the stages that `argv` asks for and returns the exit status."""
     _quiet()
     runtime.configure()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may be of bytes that are no text.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command = parse(argv)
         for stage in command.stages:
+            # Several processes come together before any of them touches a device.
+            if stage not in _WITHOUT_DEVICE and not _is_one_of_several(command.config):
+                runtime.start_device()
             importlib.import_module(f"echodfkd_jax.jobs.{stage}").run(command.config)
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` has. Nothing is left to be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except PreemptedError as stopped:
         print(stopped, file=sys.stderr)
         return 143
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
         return 130
+    except Exception as error:
+        # What a disk or a device says is told in one line wherever it was met; all else is a bug.
+        line = disk.told(error, _workdir(argv)) or runtime.device_error(error)
+        if not line:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return 2
     return 0

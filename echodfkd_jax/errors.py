@@ -14,6 +14,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.splitlines()))
 
 
+class DiskError(UserError):
+    """A file that could not be written: nothing else can be expected to be."""
+
+
 class PreemptedError(Exception):
     """The command was told to stop (SIGTERM) and has saved; started again, it goes on from there.
 

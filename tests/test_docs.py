@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.clips import video
+from tests import bare_environment
 from tests.clips import echonet_folder
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -37,8 +38,14 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def run(folder, *command):
-    paths = [str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory):
+    """Programs of an environment with what the documented installation brings."""
+    return bare_environment.make(tmp_path_factory.mktemp("bare") / "venv")
+
+
+def run(folder, *command, programs=pathlib.Path(sys.executable).parent):
+    paths = [str(programs), os.environ["PATH"]]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -52,16 +59,25 @@ def run(folder, *command):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_runs(page, checkout):
+def test_every_block_runs(page, checkout, bare):
     found = blocks(page)
     if not found:
         pytest.skip("the page has no block that can be run here")
     for language, text in found:
         if language == "bash":
-            run(checkout, "bash", "-euo", "pipefail", "-c", text)
+            run(checkout, "bash", "-euo", "pipefail", "-c", text, programs=bare)
         else:
             (checkout / "block.py").write_text(text)
-            run(checkout, sys.executable, "block.py")
+            run(checkout, str(bare / "python"), "block.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["safetensors", "stablehlo"])
+def test_formats_without_packages_of_their_own(kind, checkout, bare):
+    command = ["main.py", "--stage=export", "--config=configs/synthetic.py"]
+    command += [f"--config.export.format={kind}", f"--config.export.file=student.{kind}"]
+    run(checkout, str(bare / "python"), *command, "--config.predict.weights=small")
+    assert (checkout / f"student.{kind}").is_file()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

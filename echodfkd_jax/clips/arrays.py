@@ -3,6 +3,7 @@
 import io
 import math
 import pathlib
+import threading
 import tokenize
 import zipfile
 import zlib
@@ -19,6 +20,9 @@ _DEFLATE_RATIO = 1032
 # numpy reads headers up to 10,000 bytes.
 _HEADER_BYTES = 2**14
 _CHUNK_BYTES = 2**20
+# numpy parses headers as Python's literals, and Python 3.11 does that in one thread at a time only:
+# in several it may end in "AST constructor recursion depth mismatch" (CPython issue 106905).
+_PARSING = threading.Lock()
 _DAMAGES = (
     *(OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, OverflowError),
     *(MemoryError, RecursionError, NotImplementedError, RuntimeError, AttributeError),
@@ -63,7 +67,8 @@ def _read(path: pathlib.Path, file: BinaryIO | Any, num_bytes: int) -> np.ndarra
     read = np.lib.format.read_array_header_1_0
     if version != (1, 0):
         read = np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = read(start)
+    with _PARSING:
+        shape, fortran_order, dtype = read(start)
     if dtype.hasobject:
         raise UserError(f"{path}: holds Python objects; expected numbers")
     claimed = math.prod(shape) * dtype.itemsize

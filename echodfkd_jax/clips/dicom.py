@@ -1,19 +1,18 @@
 """Ultrasound clips in DICOM files, through pydicom.
 
-Tags of the US Region Calibration and Cine modules: DICOM PS3.3, C.8.5.5 and C.7.6.5.
+Tags of the US Region Calibration, Cine and Multi-frame modules: DICOM PS3.3, C.8.5.5, C.7.6.5 and
+C.7.6.6. Depth and colours are those of `dicom_pixels`.
 """
 
 import io
 import math
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import cv2
-import numpy as np
-from jaxtyping import Num, UInt8
-
+from echodfkd_jax.clips import dicom_pixels, timing
+from echodfkd_jax.clips.dicom_pixels import frame_count
+from echodfkd_jax.clips.display import MAX_ASPECT
 from echodfkd_jax.clips.video import check_size, stack
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames
@@ -23,8 +22,12 @@ SUFFIXES = (".dcm", ".dicom")
 # Region Spatial Format and Region Data Type (PS3.3, C.8.5.5.1.1 and C.8.5.5.1.2).
 _SPATIAL_2D = 1
 _SPATIAL_REFUSED = {2: "M-mode", 3: "spectral Doppler"}
-_DATA_REFUSED = {2: "colour Doppler", 3: "pulsed-wave Doppler", 4: "continuous-wave Doppler"}
+_DATA_COLOUR = 2
+_DATA_REFUSED = {3: "pulsed-wave Doppler", 4: "continuous-wave Doppler"}
 _UNIT_CM = 3
+_TIME_VECTOR = 0x00181065
+_MAX_REASON = 1000
+_WHAT_TO_DO = "copy the file again, or export the clip again (uncompressed DICOM, AVI or MP4)"
 
 
 class DicomClip(NamedTuple):
@@ -35,23 +38,35 @@ class DicomClip(NamedTuple):
         fps: frames per second; nan when the file does not say.
         spacing_mm: height and width of a pixel; nan when the file does not say.
         notes: sentences about what was done with the file.
+        times_s: of every frame, from the first; None when they are evenly spaced, or unknown.
+        pixel_aspect: width over height of a pixel; 1 when the file does not say.
     """
 
     frames: Frames
     fps: float
     spacing_mm: tuple[float, float]
     notes: tuple[str, ...]
+    times_s: timing.Times | None = None
+    pixel_aspect: float = 1.0
 
 
 def is_dicom(path: pathlib.Path) -> bool:
-    """Whether a file says that it is DICOM, by its suffix or by "DICM" after 128 bytes."""
+    """Whether a file says that it is DICOM: by its suffix, by "DICM" after 128 bytes, or by tags.
+
+    Old files have no such preamble; they begin with a tag of group 8, its type and its length.
+    """
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            start = file.read(132)
     except OSError:
         return False
+    if start[128:] == b"DICM":
+        return True
+    group, element, kind, length = start[:2], start[3:4], start[4:6], start[6:8]
+    explicit = kind.isalpha() and kind.isupper()
+    return group == b"\x08\x00" and element == b"\x00" and (explicit or length == b"\x00\x00")
 
 
 def read_dicom(path: pathlib.Path) -> DicomClip:
@@ -61,28 +76,47 @@ def read_dicom(path: pathlib.Path) -> DicomClip:
         UserError: the file is missing or damaged, is no ultrasound clip, shows Doppler, colour or
             M-mode, or is compressed in a way that no installed decoder reads.
     """
-    import pydicom
-
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with _Bounded(io.FileIO(path)) as file:
-            # A deflated data set unpacks whole, whatever its size, before a tag can be looked at.
-            if _transfer_syntax(file) == pydicom.uid.DeflatedExplicitVRLittleEndian:
-                raise UserError(f"{path}: is a deflated DICOM file; use another transfer syntax")
-            file.seek(0)
-            dataset = pydicom.dcmread(file)
-        _check_kind(path, dataset)
-        region, spacing, notes = _find_region(path, dataset)
-        check_size(path, _count(dataset), int(dataset.Rows), int(dataset.Columns))
-        frames = stack(_decode(path, dataset, region))
-        return DicomClip(frames, _frame_rate(dataset), spacing, notes)
+        return _read(path)
     except UserError:
         raise
     except Exception as error:  # Damage shows in as many ways as there are tags.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: not readable as DICOM ({reason})") from error
+        reason = " ".join(str(error).split())[:_MAX_REASON] or type(error).__name__
+        raise UserError(
+            f"{path}: not readable as DICOM, as it is damaged or cut short; {_WHAT_TO_DO} "
+            f"({reason})"
+        ) from error
+
+
+def _read(path: pathlib.Path) -> DicomClip:
+    import pydicom
+
+    with _Bounded(io.FileIO(path)) as file:
+        # A deflated data set unpacks whole, whatever its size, before a tag can be looked at.
+        if _transfer_syntax(file) == pydicom.uid.DeflatedExplicitVRLittleEndian:
+            raise UserError(f"{path}: is a deflated DICOM file; use another transfer syntax")
+        file.seek(0)
+        dataset = pydicom.dcmread(file, force=True)
+    if "PixelData" not in dataset and "Rows" not in dataset:
+        raise UserError(f"{path}: holds no pictures, or is no DICOM file; {_WHAT_TO_DO}")
+    if not dataset.file_meta.get("TransferSyntaxUID", ""):  # Without a meta header.
+        syntax = dicom_pixels.guess_transfer_syntax(dataset)
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
+    _check_kind(path, dataset)
+    region, spacing, notes = _find_region(path, dataset)
+    check_size(path, frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
+    dicom_pixels.check_decoder(path, dataset)
+    colour = _says_colour(dataset)
+    frames = stack(dicom_pixels.grey_frames(path, dataset, region, flagged_as_colour=colour))
+    if colour:
+        notes = (*notes, "the file says that it has colours; its pixels have none")
+    when, timing_notes = _timing(dataset, len(frames))
+    return DicomClip(
+        frames, when.fps, spacing, notes + timing_notes, when.times_s, _pixel_aspect(dataset)
+    )
 
 
 class _Bounded(io.BufferedReader):
@@ -96,7 +130,8 @@ class _Bounded(io.BufferedReader):
 def _transfer_syntax(file: io.BufferedReader) -> str:
     from pydicom import filereader
 
-    filereader.read_preamble(file, False)
+    if filereader.read_preamble(file, True) is None:
+        return ""
     meta = filereader.read_dataset(
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2
     )
@@ -109,10 +144,15 @@ def _check_kind(path: pathlib.Path, dataset: Any) -> None:
         raise UserError(f"{path}: modality is {modality!r}; expected ultrasound, 'US'")
     if "PixelData" not in dataset:
         raise UserError(f"{path}: has no pictures; expected a multi-frame ultrasound clip")
-    if _count(dataset) < 2:
+    if frame_count(dataset) < 2:
         raise UserError(f"{path}: is a single picture; expected a clip of several frames")
-    if int(dataset.get("UltrasoundColorDataPresent", 0) or 0):
-        raise UserError(f"{path}: contains colour Doppler; expected a grey 2-D clip")
+
+
+def _says_colour(dataset: Any) -> bool:
+    """Whether the file says that there is colour Doppler in it; many say so of sepia pictures."""
+    regions = dataset.get("SequenceOfUltrasoundRegions", None) or []
+    kinds = [_int(region, "RegionDataType") for region in regions]
+    return bool(_int(dataset, "UltrasoundColorDataPresent")) or _DATA_COLOUR in kinds
 
 
 def _find_region(
@@ -128,8 +168,8 @@ def _find_region(
             raise UserError(f"{path}: contains {refused}; expected a grey 2-D clip alone")
     flat = [region for region in regions if _int(region, "RegionSpatialFormat") == _SPATIAL_2D]
     if not regions:
-        spacing = dataset.get("PixelSpacing", None)
-        known = (float(spacing[0]), float(spacing[1])) if spacing else (math.nan, math.nan)
+        spacing = _numbers(dataset, "PixelSpacing")
+        known = (spacing[0], spacing[1]) if len(spacing) == 2 else (math.nan, math.nan)
         return whole, known, ("no ultrasound regions given; the whole picture is used",)
     if not flat:
         raise UserError(f"{path}: has no 2-D region; expected a grey 2-D clip")
@@ -170,48 +210,67 @@ def _spacing_mm(region: Any) -> tuple[float, float]:
     return spacing[0], spacing[1]
 
 
-def _frame_rate(dataset: Any) -> float:
-    """Frames per second of the recording, from the first tag that says so."""
-    if float(dataset.get("FrameTime", 0) or 0) > 0:
-        return 1000 / float(dataset.FrameTime)
-    vector = dataset.get("FrameTimeVector", None)
-    if vector is not None and len(vector) > 1:
-        mean = float(np.mean([float(value) for value in vector[1:]]))  # The first one is 0.
-        if mean > 0:
-            return 1000 / mean
+def _pixel_aspect(dataset: Any) -> float:
+    """Width over height of a pixel, as far as PixelAspectRatio (height, width) says."""
+    sides = _numbers(dataset, "PixelAspectRatio")
+    possible = len(sides) == 2 and min(sides) > 0
+    aspect = sides[1] / sides[0] if possible else 1.0
+    return aspect if 1 / MAX_ASPECT <= aspect <= MAX_ASPECT else 1.0
+
+
+def _timing(dataset: Any, num_frames: int) -> tuple[timing.Timing, tuple[str, ...]]:
+    """When frames were taken, from the first tag that says so, and notes.
+
+    FrameIncrementPointer names the tag that counts; without one, or where that says nothing, they
+    are asked in turn.
+    """
+    tags = ["FrameTime", "FrameTimeVector"]
+    pointer = dataset.get("FrameIncrementPointer", None)
+    if pointer is not None and _TIME_VECTOR in (pointer if _is_list(pointer) else [pointer]):
+        tags.reverse()
+    notes = []
+    for tag in tags:
+        steps_ms = _numbers(dataset, tag)
+        if len(steps_ms) == num_frames > 1:
+            steps_ms = steps_ms[1:]  # The first frame comes after 0 ms.
+        elif len(steps_ms) not in (0, 1, num_frames - 1):
+            steps_ms = [sum(steps_ms) / len(steps_ms)] if len(set(steps_ms)) == 1 else steps_ms
+        if not steps_ms:
+            continue
+        if min(steps_ms) <= 0:
+            notes.append(f"{tag} has times that cannot be; it is not used")
+        elif len(steps_ms) == 1:
+            return timing.Timing(1000 / steps_ms[0]), tuple(notes)
+        elif len(steps_ms) == num_frames - 1:
+            return timing.from_steps(steps_ms), tuple(notes)
+        else:
+            notes.append(
+                f"{tag} has {len(steps_ms)} different values for {num_frames} frames; "
+                "it is not used"
+            )
     for tag in ("CineRate", "RecommendedDisplayFrameRate"):
-        if float(dataset.get(tag, 0) or 0) > 0:
-            return float(dataset[tag].value)
-    return math.nan
+        rates = _numbers(dataset, tag)
+        if rates and rates[0] > 0:
+            return timing.Timing(rates[0]), tuple(notes)
+    return timing.UNKNOWN, tuple(notes)
 
 
-def _decode(
-    path: pathlib.Path, dataset: Any, region: tuple[slice, slice]
-) -> Iterator[UInt8[np.ndarray, "h w"]]:
-    """Grey values of the region, frame by frame: never the whole clip in colour."""
-    from pydicom import pixels
-
-    if _int(dataset, "PixelRepresentation") != 0:
-        raise UserError(f"{path}: pixel values are signed; expected unsigned ones")
-    photometric = dataset.PhotometricInterpretation
-    if photometric == "PALETTE COLOR":
-        raise UserError(f"{path}: colours are a palette; expected grey, RGB or YBR pictures")
-    for picture in pixels.iter_pixels(dataset):  # YBR comes as RGB.
-        eight_bit = _to_eight_bits(picture, int(dataset.BitsStored))
-        if eight_bit.ndim == 3:
-            eight_bit = cv2.cvtColor(np.ascontiguousarray(eight_bit), cv2.COLOR_RGB2GRAY)
-        # MONOCHROME1: the least value is white.
-        yield (255 - eight_bit if photometric == "MONOCHROME1" else eight_bit)[region]
+def _numbers(dataset: Any, tag: str) -> list[float]:
+    """The values of a tag; none where it is missing or says no number."""
+    try:
+        value = dataset.get(tag, None)
+        if value is None or value == "":
+            return []
+        found = [float(item) for item in (value if _is_list(value) else [value])]
+    except (ValueError, TypeError):
+        return []
+    return found if all(map(math.isfinite, found)) else []
 
 
-def _to_eight_bits(picture: Num[np.ndarray, "..."], bits: int) -> UInt8[np.ndarray, "..."]:
-    if bits <= 8:
-        return picture.astype(np.uint8)
-    return (picture >> (bits - 8)).astype(np.uint8)
+def _is_list(value: Any) -> bool:
+    from pydicom.multival import MultiValue
 
-
-def _count(dataset: Any) -> int:
-    return int(dataset.get("NumberOfFrames", 1) or 1)
+    return isinstance(value, MultiValue | list | tuple)
 
 
 def _int(dataset: Any, tag: str) -> int:

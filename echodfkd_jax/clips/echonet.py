@@ -1,4 +1,4 @@
-"""Folders of clips in the layout of EchoNet-Dynamic and EchoNet-Synthetic, or without any table.
+"""Folders of clips in the layout of the EchoNet data sets, or without any table.
 
     FileList.csv         one row per clip; without it every video of the folder is a clip
     VolumeTracings.csv   human tracings (optional)
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 
 import tqdm
 
-from echodfkd_jax.clips import entries, tables, video
+from echodfkd_jax.clips import entries, finding, tables, video
 from echodfkd_jax.clips.layout_report import LayoutReport
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Clip
@@ -27,6 +27,8 @@ from echodfkd_jax.types import Clip
 # What the project calls a split -> what FileList.csv calls it.
 SPLIT_NAMES = {"train": "TRAIN", "validation": "VAL", "test": "TEST"}
 MASK_FOLDER = "TeacherMasks"
+APICAL_FOLDER = "A4C"
+TABLES = ("FileList.csv", "VolumeTracings.csv", "size.csv")
 
 _UNLISTED = tables.ListedClip("", "", math.nan, math.nan, math.nan, math.nan)
 
@@ -89,7 +91,7 @@ def open_folder(
     """
     folder = find_folder(pathlib.Path(path))
     report = LayoutReport(folder=str(folder))
-    videos = find_videos(folder)
+    videos = find_videos(folder, report.passed_over)
     rows = _listed(folder, videos, split, report)
     tracings_table = folder / "VolumeTracings.csv"
     tracings = tables.read_volume_tracings(tracings_table) if tracings_table.is_file() else {}
@@ -118,6 +120,8 @@ def open_folder(
             checks, "checking clips", len(present), unit="clip", disable=not show_progress
         )
         for row, (entry, notes) in bar:
+            if row.ef_was_fraction:
+                report.note("ef_fraction", row.name)
             for note in notes:
                 report.note(note.rule, row.name, note.reason)
             if entry is not None:
@@ -127,7 +131,7 @@ def open_folder(
 
 
 def find_folder(path: pathlib.Path) -> pathlib.Path:
-    """The folder with FileList.csv: `path`, or the only one up to two levels below it.
+    """The folder with FileList.csv: `path`, or the only one up to two levels below it, or `A4C`.
 
     Returns:
         `path` itself when there is no FileList.csv at all.
@@ -141,29 +145,45 @@ def find_folder(path: pathlib.Path) -> pathlib.Path:
         return path
     deeper = itertools.chain(path.glob("*/FileList.csv"), path.glob("*/*/FileList.csv"))
     below = sorted(file.parent for file in deeper)
+    # EchoNet-Pediatric has the view that is meant here in a folder beside another view's.
+    apical = [folder for folder in below if folder.name.upper() == APICAL_FOLDER]
+    if len(apical) == 1:
+        return apical[0]
     if len(below) > 1:
         names = ", ".join(str(folder) for folder in below)
         raise UserError(f"{path}: holds {len(below)} folders with FileList.csv; name one: {names}")
     return below[0] if below else path
 
 
-def find_videos(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+def find_videos(
+    folder: pathlib.Path, passed_over: dict[str, list[pathlib.Path]] | None = None
+) -> dict[str, pathlib.Path]:
     """Name -> path of every video in `folder/Videos`, or in `folder` and below it.
+
+    Args:
+        folder: of the clips.
+        passed_over: what else lies there is added here, by kind; tables and masks are known.
 
     Raises:
         UserError: two videos have the same name.
     """
     root = folder / "Videos" if (folder / "Videos").is_dir() else folder
+    others = {} if passed_over is None else passed_over
     videos: dict[str, pathlib.Path] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in video.SUFFIXES or path.name.endswith(".seg.npz"):
-            continue
-        # `._name.avi` is what macOS leaves beside a file when it packs an archive.
-        if path.name.startswith(".") or path.parent.name == MASK_FOLDER:
-            continue
-        if path.stem in videos:
-            raise UserError(f"{path}: {videos[path.stem]} has the same name; rename one of them")
-        videos[path.stem] = path
+    for inside, files in finding.files_below(root, passed_over=others):
+        for path in files:
+            if inside.name == MASK_FOLDER or path.name in TABLES:
+                continue
+            kind = finding.kind_of(path)
+            if kind is not None or path.suffix.lower() not in video.SUFFIXES:
+                kind = kind or path.suffix.lower() or finding.BARE
+                others.setdefault(kind, []).append(path)
+            else:
+                # Names become text in tables and data sets, whatever bytes the file system has.
+                name = path.stem.encode("utf-8", "backslashreplace").decode()
+                if name in videos:
+                    raise UserError(f"{path}: {videos[name]} has the same name; rename one of them")
+                videos[name] = path
     return videos
 
 

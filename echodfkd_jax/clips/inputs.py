@@ -4,19 +4,15 @@ How a frame becomes the student's 112 x 112 pixels is said by `CROPS`; `Fitted` 
 the source it was and how large its pixels are, and `restore_masks` goes the other way.
 """
 
-import glob
 import math
 import pathlib
-import re
-import struct
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from echodfkd_jax.clips import dicom, video
+from echodfkd_jax.clips import dicom, display, pictures, timing, video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames, SoftMask
 
@@ -24,9 +20,6 @@ SIDE_PX = 112
 # "square": the largest square around the middle, so that proportions are kept and what lies left
 # and right of it (or above and below) is not seen. "full": the whole frame, squeezed to a square.
 CROPS = ("square", "full")
-# What `*.seg.npz` holds are masks, not clips.
-_MASKS = ".seg.npz"
-_MAX_NAME = 100
 # What no recording of a heart goes beyond; masks are stretched by these ratios.
 _MAX_RATIO = 4.0
 _MAX_FPS = 1000.0
@@ -34,19 +27,25 @@ _MIN_PIXEL_MM, _MAX_PIXEL_MM = 1e-3, 1e2
 
 
 class SourceClip(NamedTuple):
-    """A clip as it was found.
+    """A clip as it is to be shown.
 
     Attributes:
-        frames: uint8 (t, h, w), grey.
+        frames: uint8 (t, h, w), grey, upright, with square pixels.
         fps: frames per second; nan when unknown.
         spacing_mm: height and width of a pixel; nan when unknown.
         notes: sentences about what was done with the file.
+        times_s: of every frame, from the first; None when they are evenly spaced, or unknown.
+        turn: what was done to make the stored pixels upright.
+        pixel_aspect: width over height of the pixels that were found and made square.
     """
 
     frames: Frames
     fps: float
     spacing_mm: tuple[float, float]
     notes: tuple[str, ...]
+    times_s: timing.Times | None = None
+    turn: display.Turn = display.Turn()
+    pixel_aspect: float = 1.0
 
 
 class Box(NamedTuple):
@@ -72,61 +71,38 @@ class Fitted(NamedTuple):
     spacing_mm: tuple[float, float]
 
 
-def find_inputs(pattern: str) -> list[pathlib.Path]:
-    """The clips that a path names, sorted.
+def read_clip(path: pathlib.Path) -> SourceClip:
+    """Reads a video, an NPZ, a DICOM file or PNG files in the order of their numbers.
 
     Args:
-        pattern: a file, a folder, or a glob (`**` for folders in folders). A folder that has PNG
-            files is one clip; any other is searched with the folders in it for files of a known
-            kind and for folders of PNG files. Hidden files and `*.seg.npz` are passed over.
-
-    Raises:
-        UserError: nothing is named or found.
-    """
-    if not pattern:
-        raise UserError(
-            "config.predict.inputs is empty; name a clip, a folder or a glob, for example "
-            "--config.predict.inputs=clips/"
-        )
-    path = pathlib.Path(pattern).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = _in_folder(path)
-    else:
-        matches = [pathlib.Path(match) for match in glob.glob(str(path), recursive=True)]  # noqa: PTH207
-        found = [match for match in matches if match.is_file() and not _is_mask(match)]
-        found += [match for match in matches if match.is_dir() and _pngs(match)]
-    if not found:
-        kinds = ", ".join((*video.SUFFIXES, *dicom.SUFFIXES))
-        raise UserError(
-            f"config.predict.inputs={pattern}: no clip there; expected a file, a folder or a glob "
-            f"of {kinds} or a folder of PNG files"
-        )
-    return sorted(set(found))
-
-
-def read_clip(path: pathlib.Path) -> SourceClip:
-    """Reads a video, an NPZ, a DICOM file or a folder of PNG files in the order of their numbers.
+        path: the file; a folder of PNG files, or one of them.
 
     Raises:
         UserError: it cannot be read, or is no clip.
     """
-    clip = _read(path)
+    clip = _with_square_pixels(path, _believe(_read(path)))
     height, width = clip.frames.shape[1:]
     if max(height, width) > _MAX_RATIO * min(height, width):
         raise UserError(
             f"{path}: frames are {width}x{height}; expected sides of at most 1 to {_MAX_RATIO:g}"
         )
-    return _believe(clip)
+    return clip
 
 
 def _read(path: pathlib.Path) -> SourceClip:
     unknown = (math.nan, math.nan)
-    if path.is_dir():
-        return SourceClip(_read_pngs(path), math.nan, unknown, ())
+    if path.is_dir() or path.suffix.lower() == ".png":
+        return SourceClip(pictures.read_pictures(path), math.nan, unknown, ())
     if path.suffix.lower() not in video.SUFFIXES and dicom.is_dicom(path):
-        return SourceClip(*dicom.read_dicom(path))
+        found = dicom.read_dicom(path)
+        return SourceClip(
+            found.frames,
+            found.fps,
+            found.spacing_mm,
+            found.notes,
+            times_s=found.times_s,
+            pixel_aspect=found.pixel_aspect,
+        )
     if path.suffix.lower() not in video.SUFFIXES:
         kinds = ", ".join((*video.SUFFIXES, *dicom.SUFFIXES))
         raise UserError(f"{path}: files of kind {path.suffix!r} are not read; use {kinds}")
@@ -135,22 +111,45 @@ def _read(path: pathlib.Path) -> SourceClip:
     if decoded.declared_frames > len(decoded.frames):
         have, said = len(decoded.frames), decoded.declared_frames
         notes = (f"{have} of {said} frames could be decoded (file truncated?)",)
-    return SourceClip(decoded.frames, decoded.fps, unknown, notes)
+    return SourceClip(
+        decoded.frames,
+        decoded.fps,
+        unknown,
+        notes,
+        decoded.times_s,
+        decoded.turn,
+        decoded.pixel_aspect,
+    )
 
 
 def _believe(clip: SourceClip) -> SourceClip:
     """The clip without a frame rate or a pixel spacing that cannot be true."""
-    fps, spacing, notes = clip.fps, clip.spacing_mm, list(clip.notes)
+    fps, times, spacing, notes = clip.fps, clip.times_s, clip.spacing_mm, list(clip.notes)
     if not math.isnan(fps) and not 0 < fps <= _MAX_FPS:
         notes.append(f"{fps:g} frames per second cannot be; the frame rate is taken as unknown")
-        fps = math.nan
+        fps, times = math.nan, None
+    if times is not None:
+        notes.append("frames are not evenly spaced in time; each one's own time is used")
     least, most = sorted(spacing)
     possible = least >= _MIN_PIXEL_MM and most <= min(_MAX_PIXEL_MM, _MAX_RATIO * least)
     if not any(map(math.isnan, spacing)) and not possible:
         sides = " x ".join(f"{side:g}" for side in spacing)
         notes.append(f"pixels of {sides} mm cannot be; their size is taken as unknown")
         spacing = (math.nan, math.nan)
-    return SourceClip(clip.frames, fps, spacing, tuple(notes))
+    return clip._replace(fps=fps, times_s=times, spacing_mm=spacing, notes=tuple(notes))
+
+
+def _with_square_pixels(path: pathlib.Path, clip: SourceClip) -> SourceClip:
+    """The clip with pixels as wide as high: a measured spacing says it before a ratio does."""
+    vertical, horizontal = clip.spacing_mm
+    measured = horizontal / vertical
+    aspect = clip.pixel_aspect if math.isnan(measured) else measured
+    notes = clip.notes + display.describe(clip.turn, aspect)
+    shape = display.square_shape(*clip.frames.shape[1:], aspect)
+    video.check_size(path, len(clip.frames), *shape)
+    frames = display.square_pixels(clip.frames, aspect)
+    spacing = clip.spacing_mm if display.is_square(aspect) else (min(clip.spacing_mm),) * 2
+    return clip._replace(frames=frames, spacing_mm=spacing, notes=notes, pixel_aspect=aspect)
 
 
 def fit(clip: SourceClip, crop: str = "square") -> Fitted:
@@ -217,87 +216,6 @@ def restore_masks(
     rows = slice(box.top, box.top + box.height)
     restored[:, rows, box.left : box.left + box.width] = _resize(mask, box.height, box.width)
     return restored
-
-
-def safe_names(paths: Iterable[pathlib.Path]) -> list[str]:
-    """A file name for the results of each clip: plain letters, one component, no two the same."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
-        stem = path.name if path.is_dir() else path.stem
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-")[:_MAX_NAME] or "clip"
-        name, number = plain, 1
-        while name.lower() in taken:  # Some file systems take A and a for the same.
-            number += 1
-            name = f"{plain}_{number}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
-
-
-def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
-    if _pngs(folder):
-        return [folder]
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir() and not path.is_symlink():  # A link may lead back up.
-            found += _in_folder(path)
-        elif path.is_file() and not _is_mask(path):
-            suffix = path.suffix.lower()
-            if suffix in video.SUFFIXES or suffix in dicom.SUFFIXES:
-                found.append(path)
-            # Scanners write DICOM without any suffix, or with numbers after a point.
-            elif suffix in ("", ".ima") or suffix[1:].isdigit():
-                found += [path] if dicom.is_dicom(path) else []
-    return found
-
-
-def _is_mask(path: pathlib.Path) -> bool:
-    return path.name.lower().endswith(_MASKS)
-
-
-def _pngs(folder: pathlib.Path) -> list[pathlib.Path]:
-    """PNG files by number: 2.png comes before 10.png."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() == ".png" and p.name[0] != "."]
-    return sorted(found, key=lambda path: [*_pieces(path.name)])
-
-
-def _pieces(name: str) -> list[tuple[int, str]]:
-    return [(int(piece) if piece.isdecimal() else -1, piece) for piece in re.split(r"(\d+)", name)]
-
-
-def _read_pngs(folder: pathlib.Path) -> Frames:
-    frames = video.stack(_pictures(folder))
-    if not len(frames):
-        raise UserError(f"{folder}: has no PNG files")
-    return frames
-
-
-def _pictures(folder: pathlib.Path) -> Iterator[UInt8[np.ndarray, "h w"]]:
-    shape = None
-    for count, path in enumerate(_pngs(folder), 1):
-        # Before OpenCV takes memory for what the header claims.
-        try:
-            with path.open("rb") as file:
-                header = file.read(24)
-        except OSError as error:
-            raise UserError(f"{path}: not readable as PNG ({error.strerror})") from error
-        if header[:8] != b"\x89PNG\r\n\x1a\n" or len(header) < 24:
-            raise UserError(f"{path}: not readable as PNG")
-        width, height = struct.unpack(">II", header[16:])
-        video.check_size(path, count, height, width)
-        if shape not in (None, (height, width)):
-            raise UserError(f"{path}: is of another size than the pictures before it")
-        shape = (height, width)
-        try:
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        except cv2.error as error:
-            raise UserError(f"{path}: not readable as PNG ({error.err})") from error
-        if picture is None:
-            raise UserError(f"{path}: not readable as PNG")
-        yield cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
 
 
 def _resize(mask: SoftMask, height: int, width: int) -> UInt8[np.ndarray, "t {height} {width}"]:

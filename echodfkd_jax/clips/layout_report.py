@@ -1,7 +1,12 @@
 """What became of every clip of a folder: the rules, and who fell under which."""
 
 import dataclasses
+import pathlib
 from typing import Any
+
+from echodfkd_jax.clips import finding
+
+_MAX_LINES = 20
 
 # Clips that are not used, and why. The key is what stands in `prepare_report.json`.
 LEFT_OUT_RULES = {
@@ -18,11 +23,12 @@ USED_RULES = {
     "resized": "not of the project's frame size: resized, its tracings too",
     "fewer_frames": "a few frames less than its header says can be decoded: used as far as it goes",
     "several_annotators": "more than one tracing of a frame: the first is used",
-    "incomplete_tracing": "a tracing of fewer than 21 rows: that tracing is not used",
+    "incomplete_tracing": "too few rows (21 chords, or 3 points): that tracing is not used",
     "tracing_outside_clip": "a traced frame that the video does not have: that tracing is not used",
     "empty_tracing": "a tracing that encloses no pixel: that tracing is not used",
     "one_traced_frame": "one traced frame only: a reference mask, but no ED and ES frames",
     "es_before_ed_in_table": "VolumeTracings.csv names the smaller polygon first: ED is the larger",
+    "ef_fraction": "EF of FileList.csv is a fraction of 1: taken times 100",
     "mask_mismatch": "a teacher mask that is unreadable or of another length: used without it",
 }
 # What concerns tables rather than clips of the folder.
@@ -42,6 +48,7 @@ class LayoutReport:
         num_used: clips that can be used.
         names: rule -> names of the clips under it; several rules may name the same clip.
         reasons: name -> what exactly was wrong, for clips that could not be read.
+        passed_over: kind -> files in the folder that are no videos.
     """
 
     folder: str
@@ -49,6 +56,7 @@ class LayoutReport:
     num_used: int = 0
     names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     reasons: dict[str, str] = dataclasses.field(default_factory=dict)
+    passed_over: dict[str, list[pathlib.Path]] = dataclasses.field(default_factory=dict)
 
     def note(self, rule: str, name: str, reason: str = "") -> None:
         """Puts a clip under a rule."""
@@ -89,7 +97,32 @@ class LayoutReport:
             "used": section(USED_RULES),
             "tables": section(TABLE_RULES),
             "reasons": dict(sorted(self.reasons.items())),
+            "passed_over": {
+                kind: [str(path) for path in paths]
+                for kind, paths in sorted(self.passed_over.items())
+            },
         }
+
+    def left_out(self) -> list[dict[str, str]]:
+        """Every clip that is not used, with its rule and the reason."""
+        return [
+            {"name": name, "rule": rule, "reason": self.reasons.get(name, text)}
+            for rule, text in LEFT_OUT_RULES.items()
+            for name in sorted(self.names.get(rule, []))
+        ]
+
+    def lines(self) -> list[str]:
+        """For the terminal: a line for each clip that is not used and for each kind of other files.
+
+        Of very many clips under one rule the first are named.
+        """
+        found = [self.summary()]
+        for rule in LEFT_OUT_RULES:
+            clips = [clip for clip in self.left_out() if clip["rule"] == rule]
+            found += [f"left out: {c['name']}: {c['reason']}" for c in clips[:_MAX_LINES]]
+            if len(clips) > _MAX_LINES:
+                found.append(f"left out: {len(clips) - _MAX_LINES} more, {LEFT_OUT_RULES[rule]}")
+        return found + finding.summary(self.passed_over)
 
     def summary(self) -> str:
         """One line for the terminal."""

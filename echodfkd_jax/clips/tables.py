@@ -1,4 +1,7 @@
-"""The CSV tables of the EchoNet layout: FileList, VolumeTracings and size.
+"""The CSV tables of the EchoNet layouts: FileList, VolumeTracings and size.
+
+Dynamic and Synthetic name their splits and give tracings as chords; Pediatric numbers them (ten
+folds) and gives outlines, or says "No Systolic" where there is none.
 
 Read forgivingly where nothing can be misunderstood (byte order mark, CRLF, case of headers and
 splits, `.avi` or not, blank lines) and strictly everywhere else: a wrong row is an error that names
@@ -16,11 +19,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from echodfkd_jax.clips.video import SUFFIXES
 from echodfkd_jax.errors import UserError
 
 _MAX_NAME = 200
 _MAX_POSITION_PX = 1e5
 SPLITS = ("TRAIN", "VAL", "TEST")
+# Numbered splits: three are the three; of ten folds the last two are held back, as is usual.
+_NUM_FOLDS = 10
+_FOLDS = {8: "VAL", 9: "TEST"}
+_NO_TRACING = ("no systolic", "no diastolic")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +42,7 @@ class ListedClip:
         ef_percent: recorded ejection fraction; nan when not given.
         edv_ml: end-diastolic volume; nan when not given or 0.
         esv_ml: end-systolic volume; nan when not given or 0.
+        ef_was_fraction: the table has fractions of 1.
     """
 
     name: str
@@ -42,6 +51,7 @@ class ListedClip:
     ef_percent: float
     edv_ml: float
     esv_ml: float
+    ef_was_fraction: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,34 +71,41 @@ class AreaSignal:
     computer_small: Bool[np.ndarray, "t"]
 
 
-# Rows of one clip's tracings: frame index -> all rows (x1, y1, x2, y2) in file order.
-TracedFrames = dict[int, Float[np.ndarray, "_ 4"]]
+# Rows of one clip's tracings: frame index -> all rows in file order, chords (x1, y1, x2, y2) or
+# points of an outline (x, y).
+TracedFrames = dict[int, Float[np.ndarray, "_ columns"]]
 
 
 def read_file_list(path: pathlib.Path) -> list[ListedClip]:
     """Reads FileList.csv; the columns FileName and Split are needed, the others may be absent.
 
-    Volumes of 0 (EchoNet-Synthetic) mean unknown.
+    Volumes of 0 (EchoNet-Synthetic) mean unknown. Ejection fractions that are all at most 1 are
+    fractions. Splits are TRAIN, VAL and TEST, or numbers: 0, 1 and 2 are these three, of ten folds
+    (EchoNet-Pediatric) 8 is VAL, 9 is TEST and the others are TRAIN.
 
     Raises:
         UserError: a wrong or repeated row, a missing column, or no row at all.
     """
-    table = _Table(path, ("FileName", "Split"))
+    table = list(_Table(path, ("FileName", "Split")))
+    splits = _splits(table)
+    percents = [row.number("EF", "a percentage, 0 to 100", _is_percentage) for row in table]
+    fractions = [0 < ef <= 1 for ef in percents]
+    all_fractions = any(fractions) and all(ef <= 1 for ef in percents if not math.isnan(ef))
     clips: dict[str, ListedClip] = {}
-    for row in table:
+    for row, split, ef, fraction in zip(table, splits, percents, fractions):
         name = row.clip_name()
         if name in clips:
             raise row.error("FileName", "a name that is not in the list yet")
-        split = row.text("Split").upper()
-        if split not in SPLITS:
-            raise row.error("Split", "TRAIN, VAL or TEST")
+        if fraction and not all_fractions:
+            raise row.error("EF", "a percentage as in the other rows, or fractions in all of them")
         clips[name] = ListedClip(
             name=name,
             split=split,
             fps=row.number("FPS", "a positive number", lambda fps: fps > 0),
-            ef_percent=row.number("EF", "a percentage, 0 to 100", lambda ef: 0 <= ef <= 100),
+            ef_percent=100 * ef if all_fractions else ef,
             edv_ml=row.number("EDV", "a volume in ml", lambda ml: ml >= 0) or math.nan,
             esv_ml=row.number("ESV", "a volume in ml", lambda ml: ml >= 0) or math.nan,
+            ef_was_fraction=all_fractions and not math.isnan(ef),
         )
     if not clips:
         raise UserError(f"{path}: lists no clip; expected one row per clip")
@@ -101,16 +118,26 @@ def read_volume_tracings(path: pathlib.Path) -> dict[str, TracedFrames]:
     Raises:
         UserError: a wrong row or a missing column.
     """
-    chords = ("X1", "Y1", "X2", "Y2")
+    table = _Table(path, ("FileName", "Frame"))
+    chords, points = ("X1", "Y1", "X2", "Y2"), ("X", "Y")
     rows: dict[str, dict[int, list[list[float]]]] = {}
-    for row in _Table(path, ("FileName", *chords, "Frame")):
+    for row in table:
+        columns = points if row.has(points) else chords
+        if not row.has(columns):
+            raise UserError(
+                f"{path.name}, line 1: expected the columns FileName, {', '.join(chords)}, Frame, "
+                f"or FileName, {', '.join(points)}, Frame ({path})"
+            )
         frames = rows.setdefault(row.clip_name(), {})
-        chord = [
-            row.number(column, "a pixel position", _is_position, required=True) for column in chords
+        if row.text("Frame").lower() in _NO_TRACING:
+            continue
+        positions = [
+            row.number(column, "a pixel position", _is_position, required=True)
+            for column in columns
         ]
-        frames.setdefault(row.index("Frame"), []).append(chord)
+        frames.setdefault(row.index("Frame"), []).append(positions)
     return {
-        name: {frame: np.array(table) for frame, table in frames.items()}
+        name: {frame: np.array(traced) for frame, traced in frames.items()}
         for name, frames in rows.items()
     }
 
@@ -139,7 +166,30 @@ def read_sizes(path: pathlib.Path) -> dict[str, AreaSignal]:
 def stem(name: str) -> str:
     """A clip's name as the tables mean it: without folder and video extension."""
     name = name.strip().replace("\\", "/").rsplit("/", 1)[-1]
-    return name[:-4] if name.lower().endswith((".avi", ".mp4", ".mov")) else name
+    start, point, suffix = name.rpartition(".")
+    return start if point and f".{suffix.lower()}" in SUFFIXES else name
+
+
+def _splits(table: Sequence["_Row"]) -> list[str]:
+    """Each row's split by its name."""
+    numbers = [row.fold() for row in table]
+    if 2 * sum(number is not None for number in numbers) <= len(numbers):
+        found = [row.text("Split").upper() for row in table]
+        for row, split in zip(table, found):
+            if split not in SPLITS:
+                raise row.error("Split", "TRAIN, VAL or TEST")
+        return found
+    three = all(number in (0, 1, 2) for number in numbers)
+    found = []
+    for row, number in zip(table, numbers):
+        if number is None or number >= _NUM_FOLDS:
+            raise row.error("Split", f"a number, 0 to {_NUM_FOLDS - 1}, as in the other rows")
+        found.append(SPLITS[number] if three else _FOLDS.get(number, "TRAIN"))
+    return found
+
+
+def _is_percentage(ef: float) -> bool:
+    return 0 <= ef <= 100
 
 
 def _first_foreign_byte(content: bytes) -> int:
@@ -202,6 +252,14 @@ class _Row:
             column, expected, lambda value: value >= 0 and value == int(value), required=True
         )
         return int(number)
+
+    def has(self, columns: Sequence[str]) -> bool:
+        return all(column.lower() in self.columns for column in columns)
+
+    def fold(self) -> int | None:
+        """The split where it is a number from 0, also as "1.0"."""
+        value = self.text("Split").removesuffix(".0")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 4 else None
 
     def flag(self, column: str) -> bool:
         value = self._value(column).lower()

@@ -2,7 +2,8 @@
 
 A tracing is a table of chords (x1, y1, x2, y2) in pixels of the original frame: row 0 is the long
 axis, the twenty rows after it cross the ventricle from base to apex. One frame may carry the
-tables of several annotators, one after another.
+tables of several annotators, one after another. In EchoNet-Pediatric it is the outline itself, a
+table of points (x, y).
 """
 
 import numpy as np
@@ -12,14 +13,17 @@ from skimage import draw
 # The long axis and twenty chords.
 ROWS_PER_TRACE = 21
 
-# Chords of one annotator on one frame: x1, y1, x2, y2.
-Trace = Float[np.ndarray, "rows 4"]
+# An outline encloses nothing with fewer points.
+_LEAST_POINTS = 3
+
+# Of one annotator on one frame: chords (x1, y1, x2, y2) or points of the outline (x, y).
+Trace = Float[np.ndarray, "rows columns"]
 
 
 def split_annotators(
-    rows: Float[np.ndarray, "all 4"],
+    rows: Float[np.ndarray, "all columns"],
 ) -> tuple[list[Trace], int]:
-    """Cuts the rows of one frame into one table per annotator.
+    """Cuts the rows of one frame into one table per annotator; an outline is one table.
 
     Args:
         rows: all rows of a frame in file order.
@@ -28,6 +32,8 @@ def split_annotators(
         The complete tables in file order, and how many rows are left over (not 0: the last table
         is incomplete and was dropped).
     """
+    if rows.shape[1] == 2:
+        return ([rows], 0) if len(rows) >= _LEAST_POINTS else ([], len(rows))
     num_traces, left_over = divmod(len(rows), ROWS_PER_TRACE)
     tables = rows[: num_traces * ROWS_PER_TRACE].reshape(num_traces, ROWS_PER_TRACE, 4)
     return list(tables), left_over
@@ -37,11 +43,13 @@ def polygon(trace: Trace) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray
     """The outline of a tracing: down one side of the ventricle, up the other.
 
     Args:
-        trace: one annotator's rows; the first, the long axis, is no part of the outline.
+        trace: one annotator's rows; of chords the first, the long axis, is no part of the outline.
 
     Returns:
-        x and y in pixels, each (2 * (rows - 1),).
+        x and y in pixels, two for each chord.
     """
+    if trace.shape[1] == 2:
+        return trace[:, 0], trace[:, 1]
     x1, y1, x2, y2 = trace[1:].T
     return np.concatenate([x1, x2[::-1]]), np.concatenate([y1, y2[::-1]])
 

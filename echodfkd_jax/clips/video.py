@@ -1,8 +1,10 @@
 """Video files to grey frames and back, through PyAV (FFmpeg).
 
 Frame counts come from decoding, never from headers: a truncated AVI decodes its first frames
-without an error while its header still claims all of them. Grey values are those of OpenCV's BGR to
-grey conversion, because published masks were made from frames read that way.
+without an error while its header still claims all of them, and an MP4 that was trimmed without
+encoding it again stores frames that are not to be shown. Frames come upright, as the file asks.
+Grey values are those of OpenCV's BGR to grey conversion, because published masks were made from
+frames read that way.
 """
 
 import fractions
@@ -16,11 +18,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from echodfkd_jax.clips import arrays
+from echodfkd_jax.clips import arrays, display, timing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames
 
-SUFFIXES = (".avi", ".gif", ".mov", ".mp4", ".npz")
+SUFFIXES = (
+    *(".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".npz", ".webm", ".wmv"),
+)
 
 # Limits met before memory is taken: a clip that is larger is a wrong file, not an echocardiogram.
 MAX_SIDE_PX = 4096
@@ -28,7 +32,7 @@ MAX_FRAMES = 20_000
 MAX_CLIP_BYTES = arrays.MAX_BYTES
 _OPEN_OPTIONS = {
     # FFmpeg also knows playlists, which would make it open other files and addresses.
-    "format_whitelist": "avi,gif,mov,mp4,m4a,3gp,3g2,mj2",
+    "format_whitelist": "avi,gif,mov,mp4,m4a,3gp,3g2,mj2,m4v,matroska,webm,mpeg,mpegvideo,asf",
     "protocol_whitelist": "file",
     # Looking for the streams decodes a frame.
     "max_pixels": str(MAX_SIDE_PX**2),
@@ -39,19 +43,26 @@ class Video(NamedTuple):
     """A decoded file.
 
     Attributes:
-        frames: uint8 (t, h, w), every frame that could be decoded, at least one.
+        frames: uint8 (t, h, w), every frame that is to be shown and could be decoded, at least
+            one; upright, in the file's own pixels.
         fps: frames per second; nan when the file does not say.
-        declared_frames: how many frames the header claims; 0 when it does not say. More than
-            `len(frames)` means a truncated or damaged file, or a wrong header.
+        declared_frames: how many frames the file should have; 0 when it does not say. More than
+            `len(frames)` means a truncated or damaged file.
+        times_s: of every frame, from the first; None when they are evenly spaced.
+        turn: what was done to make the frames upright.
+        pixel_aspect: width over height of a pixel of `frames`; 1 when the file does not say.
     """
 
     frames: Frames
     fps: float
     declared_frames: int
+    times_s: timing.Times | None = None
+    turn: display.Turn = display.Turn()
+    pixel_aspect: float = 1.0
 
 
 def decode(path: pathlib.Path) -> Video:
-    """Decodes a video file (AVI, GIF, MOV, MP4) or an NPZ of frames ("arr_0" or "frames").
+    """Decodes a video file (one of `SUFFIXES`) or an NPZ of frames ("arr_0" or "frames").
 
     Decoding stops at the first damaged frame: leaving it out would shift every later frame index.
 
@@ -153,32 +164,82 @@ def _decode_container(path: pathlib.Path) -> Video:
             check_size(path, 1, stream.height, stream.width)
             # A frame may say another size than the header; FFmpeg refuses it before it allocates.
             stream.codec_context.options = {"max_pixels": str(MAX_SIDE_PX**2)}
-            frames = stack(_grey_frames(path, container, stream))
-            fps = float(stream.average_rate) if stream.average_rate else math.nan
-            declared = stream.frames
+            indexed = _indexed_frames(container, stream)  # Before decoding, which adds to it.
+            shown = _Shown(path, container, stream)
+            frames = stack(shown)
+            header_fps = float(stream.average_rate) if stream.average_rate else math.nan
+            when = timing.from_times(shown.times_s, header_fps)
+            declared = indexed or stream.frames or _frames_of_duration(container, when)
+            aspect = _pixel_aspect(stream)
     except (av.error.FFmpegError, OSError, ValueError, MemoryError, cv2.error) as error:
         raise UserError(f"{path}: not readable as a video ({error})") from error
     if not len(frames):
         raise UserError(f"{path}: not one frame could be decoded")
-    return Video(frames, fps, declared)
+    aspect = display.aspect_after(shown.turn, aspect)
+    return Video(frames, when.fps, declared, when.times_s, shown.turn, aspect)
 
 
-def _grey_frames(
-    path: pathlib.Path, container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[UInt8[np.ndarray, "h w"]]:
-    """Yields frames up to the first one that is damaged or of another size."""
-    shape = None
-    count = 0
-    try:
-        for frame in container.decode(stream):
-            if shape not in (None, (frame.height, frame.width)):
-                return
-            shape = (frame.height, frame.width)
-            count += 1
-            check_size(path, count, *shape)
-            yield cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY)
-    except av.error.InvalidDataError:
-        return
+def _indexed_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int:
+    """Frames in the file's own index that are to be shown; 0 where there is none.
+
+    The count in a header is of stored frames, or wrong. The index of AVI and MP4 lists each, and
+    FFmpeg marks those that an edit list leaves out. A truncated AVI has lost it.
+    """
+    if not {"avi", "mov"} & set(container.format.name.split(",")):
+        return 0
+    entries = getattr(stream, "index_entries", None) or ()  # Old releases of PyAV have none.
+    count = sum(1 for entry in entries if not entry.is_discard)
+    return count if len(entries) > 1 else 0
+
+
+def _frames_of_duration(container: av.container.InputContainer, when: timing.Timing) -> int:
+    """How many frames fill the time that a container without a count claims; 0 when unknown."""
+    if not container.duration or not 0 < when.fps < math.inf:
+        return 0
+    return min(round(container.duration / av.time_base * when.fps), MAX_FRAMES)
+
+
+def _pixel_aspect(stream: av.VideoStream) -> float:
+    """Width over height of a stored pixel; 1 when the file does not say, or cannot mean it."""
+    for found in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio):
+        if found and 1 / display.MAX_ASPECT <= found <= display.MAX_ASPECT:
+            return float(found)
+    return 1.0
+
+
+class _Shown:
+    """Iterates over grey frames up to the first that is damaged or of another size; once.
+
+    Attributes:
+        times_s: of the frames so far.
+        turn: what the file asks for.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, container: av.container.InputContainer, stream: av.VideoStream
+    ) -> None:
+        self._path, self._container, self._stream = path, container, stream
+        self.times_s: list[float | None] = []
+        self.turn = display.Turn()
+
+    def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w"]]:
+        shape = None
+        try:
+            for frame in self._container.decode(self._stream):
+                if shape is None:
+                    shape = (frame.height, frame.width)
+                    matrix = frame.side_data.get("DISPLAYMATRIX")
+                    self.turn = (
+                        display.Turn() if matrix is None else display.turn_of_bytes(bytes(matrix))
+                    )
+                if shape != (frame.height, frame.width):
+                    return
+                check_size(self._path, len(self.times_s) + 1, *shape)
+                self.times_s.append(frame.time)
+                grey = cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY)
+                yield display.turn_frame(grey, self.turn) if self.turn.is_needed else grey
+        except av.error.InvalidDataError:
+            return
 
 
 def _decode_npz(path: pathlib.Path) -> Video:

@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from etils import epath
 
+from echodfkd_jax import disk
 from echodfkd_jax.datasets import labels, sources
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.datasets.builder_config import EchoClipsConfig
@@ -160,7 +161,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
             "layout": layout,
         }
         path = pathlib.Path(self.data_dir) / REPORT_NAME
-        path.write_text(json.dumps(report, indent=2) + "\n")
+        disk.write_text(path, json.dumps(report, indent=2) + "\n")
 
 
 class _Bar:

@@ -4,15 +4,15 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import pathlib
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import ml_collections
 
 from echodfkd_jax import teachers
-from echodfkd_jax.clips import echonet
+from echodfkd_jax.clips import echonet, finding
+from echodfkd_jax.clips.layout_report import LayoutReport
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.datasets import recipe
 from echodfkd_jax.errors import UserError
@@ -36,6 +36,31 @@ class Clips(Protocol):
     def __getitem__(self, index: int) -> Clip: ...
 
 
+class Opened(NamedTuple):
+    """Clips that are ready to be read.
+
+    Attributes:
+        clips: those that can be used.
+        masks_of: gives the masks of all models but the student of a clip.
+        report: what became of every clip that lies in a folder; None for a prepared data set.
+    """
+
+    clips: Clips
+    masks_of: Callable[[Clip], _Masks]
+    report: LayoutReport | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What metrics.json says about clips that were not used."""
+        if self.report is None:
+            return {"num_listed": len(self.clips), "left_out": [], "passed_over": {}}
+        return {
+            "num_listed": self.report.num_listed,
+            "left_out": self.report.left_out(),
+            "passed_over": self.report.to_json()["passed_over"],
+        }
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationData:
     """Clips to evaluate on; nothing is decoded before `open` is called.
@@ -44,8 +69,7 @@ class EvaluationData:
         name: of the evaluation: the split, or the folder's.
         about: what the clips are, for metrics.json.
         identity: changes when the clips, their masks or the teacher do.
-        open: gives the clips and a function from a clip to the masks of all models but the
-            student.
+        open: gives the clips.
         models: those models and what made their masks.
     """
 
@@ -53,7 +77,7 @@ class EvaluationData:
     about: dict[str, Any]
     identity: str
     models: dict[str, str]
-    open: Callable[[], tuple[Clips, Callable[[Clip], _Masks]]]
+    open: Callable[[], Opened]
 
 
 def open_data(
@@ -87,7 +111,7 @@ def _split(settings: EvalSettings, directory: pathlib.Path) -> EvaluationData:
         about={**about, "directory": str(directory), "split": settings.split},
         identity=_digest(about, settings.split),
         models={"teacher": str(about.get("teacher"))},
-        open=lambda: (dataset.open_split(directory, settings.split), _own_masks),
+        open=lambda: Opened(dataset.open_split(directory, settings.split), _own_masks),
     )
 
 
@@ -110,12 +134,15 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
     if teacher is not None:
         models["labeller" if has_masks else "teacher"] = teacher.fingerprint
 
-    def open_clips() -> tuple[Clips, Callable[[Clip], _Masks]]:
+    def open_clips() -> Opened:
         clips = echonet.open_folder(folder, split, show_progress=True)
+        for line in clips.report.lines():
+            print(line)
         if not len(clips):
             raise UserError(
                 f"{folder} has no usable clip of config.eval.split={settings.split!r}; "
-                f"{ALL_CLIPS!r} takes every clip"
+                f"{ALL_CLIPS!r} takes every clip; {clips.report.num_left_out} were left out: "
+                + "; ".join(f"{c['name']}: {c['reason']}" for c in clips.report.left_out()[:3])
             )
 
         def masks_of(clip: Clip) -> _Masks:
@@ -124,7 +151,7 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
                 masks["labeller" if has_masks else "teacher"] = label_clip(teacher, clip)
             return masks
 
-        return clips, masks_of
+        return Opened(clips, masks_of, clips.report)
 
     name = folder.name if folder.name not in recipe.SPLITS else f"folder_{folder.name}"
     return EvaluationData(
@@ -152,12 +179,12 @@ def _load(options: dict[str, Any], *, required: bool) -> Teacher | None:
 
 
 def _listing(folder: pathlib.Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of every file below a folder."""
+    """Name, size and time of change of every file below a folder, in linked folders too."""
     found = []
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = pathlib.Path(root, name)
-            status = path.stat()
+    for _, paths in finding.files_below(folder):
+        for path in paths:
+            # A link may lead nowhere.
+            status = path.stat() if path.exists() else path.lstat()
             found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
     return sorted(found)
 

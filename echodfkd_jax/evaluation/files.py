@@ -7,9 +7,9 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
-import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int
 
+from echodfkd_jax import disk
 from echodfkd_jax.clips.arrays import read_arrays
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.types import Frames, Masks, SoftMask
@@ -74,7 +75,7 @@ def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathli
     Raises:
         UserError: the folder cannot be written.
     """
-    return write_text(
+    return disk.write_text(
         directory / METRICS_FILE, json.dumps(_plain(metrics), indent=1, allow_nan=False) + "\n"
     )
 
@@ -114,42 +115,37 @@ def write_frames(
     Returns:
         Its path.
     """
-    path = directory / FRAMES_FILE
-    directory.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["clip", "frame", *(f"area_{model}_px" for model in models)])
-        for name, areas in curves:
-            unknown = np.full(len(next(iter(areas.values()))), math.nan)
-            columns = [areas.get(model, unknown) for model in models]
-            for frame, values in enumerate(zip(*columns)):
-                cells = ["" if math.isnan(value) else int(value) for value in values]
-                writer.writerow([name, frame, *cells])
-    part.replace(path)
-    return path
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["clip", "frame", *(f"area_{model}_px" for model in models)])
+    for name, areas in curves:
+        unknown = np.full(len(next(iter(areas.values()))), math.nan)
+        columns = [areas.get(model, unknown) for model in models]
+        for frame, values in enumerate(zip(*columns)):
+            cells = ["" if math.isnan(value) else int(value) for value in values]
+            writer.writerow([name, frame, *cells])
+    return disk.write_text(directory / FRAMES_FILE, table.getvalue())
 
 
 def write_shown(directory: pathlib.Path, clips: Iterable[ShownClip]) -> None:
-    """Replaces the clips that the report shows; files are numbered, names are inside."""
+    """Replaces the clips that the report shows; files are numbered, names are inside.
+
+    Raises:
+        UserError: the folder cannot be written; the clips that were there are kept.
+    """
     target = directory / PREDICTIONS
     part = target.with_name(target.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for number, clip in enumerate(clips):
-        np.savez_compressed(
-            part / f"{number:03d}.npz",
-            name=np.array(clip.name),
-            rank=np.array(clip.rank),
-            fps=np.float64(clip.fps),
-            phase_frames=np.array([clip.ed_frame, clip.es_frame]),
-            frames=clip.frames,
-            reference_frames=clip.reference_frames,
-            reference_masks=clip.reference_masks,
-            **{f"mask_{model}": mask for model, mask in clip.masks.items()},
-        )
-    shutil.rmtree(target, ignore_errors=True)
-    part.replace(target)
+    with disk.writing(target):
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            part.mkdir(parents=True)
+            for number, clip in enumerate(clips):
+                _write_shown(part / f"{number:03d}.npz", clip)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        shutil.rmtree(target, ignore_errors=True)
+        part.replace(target)
 
 
 def read_shown(directory: pathlib.Path) -> list[ShownClip]:
@@ -157,23 +153,18 @@ def read_shown(directory: pathlib.Path) -> list[ShownClip]:
     return [_read_shown(path) for path in sorted((directory / PREDICTIONS).glob("*.npz"))]
 
 
-def write_text(path: pathlib.Path, text: str) -> pathlib.Path:
-    """Writes a file, whole or not at all, and returns its path.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
-    return path
+def _write_shown(path: pathlib.Path, clip: ShownClip) -> None:
+    np.savez_compressed(
+        path,
+        name=np.array(clip.name),
+        rank=np.array(clip.rank),
+        fps=np.float64(clip.fps),
+        phase_frames=np.array([clip.ed_frame, clip.es_frame]),
+        frames=clip.frames,
+        reference_frames=clip.reference_frames,
+        reference_masks=clip.reference_masks,
+        **{f"mask_{model}": mask for model, mask in clip.masks.items()},
+    )
 
 
 def _read_shown(path: pathlib.Path) -> ShownClip:

@@ -38,7 +38,8 @@ class EvalSettings:
     def __post_init__(self) -> None:
         _at_least("config.eval.bootstrap_samples", self.bootstrap_samples, 1)
         _at_least("config.eval.batch_size", self.batch_size, 1)
-        _at_least("config.eval.seed", self.seed, 0)
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"config.eval.seed={self.seed}: expected 0 to 2^63 - 1")
         if self.poll_s <= 0:
             raise UserError(f"config.eval.poll_s={self.poll_s}: expected seconds, more than 0")
         if self.watch and self.weights:

@@ -47,7 +47,7 @@ from echodfkd_jax.training.settings import TrainSettings
 from echodfkd_jax.types import Clip, SoftMask
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
-DEFINITIONS = 3
+DEFINITIONS = 4
 # What ranks the clips for the report, the first that the clips have.
 RANKED_BY = ("dice/student_vs_teacher", "dice/student_vs_reference")
 # Folder of the evaluations that a watching job makes, by step.
@@ -74,7 +74,8 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path | None:
     directory = files.folder(config.workdir, metrics["name"])
     for line in table.lines(metrics):
         print(line)
-    print(f"  {metrics['num_clips']} clips; intervals are 95 %, by bootstrap over clips")
+    count, left_out = metrics["num_clips"], metrics["left_out"]
+    print(f"  {count} clips, {len(left_out)} left out; intervals are 95 %, by bootstrap over clips")
     print(f"  metrics: {directory / files.METRICS_FILE}")
     return directory
 
@@ -108,7 +109,7 @@ def _evaluate(
         print(f"already evaluated: {source} on {data.name}; nothing to do")
         return done
     print(f"evaluating {source} on {data.name} ({data.about['directory']})")
-    clips, masks_of = data.open()
+    opened = data.open()
 
     def predict(batch: Sequence[Clip]) -> list[SoftMask]:
         if len({clip.frames.shape for clip in batch}) == 1 and len(batch) == settings.batch_size:
@@ -117,12 +118,13 @@ def _evaluate(
         # Other sizes of batches would each be compiled; one by one is compiled once.
         return [predict_clips(student, clip.frames[None])[0] for clip in batch]
 
-    scored = _Scored(clips, predict, masks_of, settings.batch_size, judging)
+    scored = _Scored(opened.clips, predict, opened.masks_of, settings.batch_size, judging)
     metrics = {
         "name": name,
         "checkpoint_step": student.step,  # null of a student that is no run's
         "checkpoint": str(which) if student.step is not None else source,
         "data": data.about,
+        **opened.about,
         "num_weights": sum(leaf.size for leaf in jax.tree.leaves(student.variables["params"])),
         "models": {"student": student.fingerprint} | data.models,
         "judge": judging.judge.name if judging else None,

@@ -8,6 +8,7 @@ from typing import Any
 
 import ml_collections
 
+from echodfkd_jax import disk
 from echodfkd_jax.datasets import labels, recipe, sources
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.errors import UserError
@@ -47,7 +48,7 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path:
     builder.teacher_options = teacher
     manual_dir = None if clips_dir is None else str(clips_dir)
     # tfds speaks of downloads on stdout; nothing is downloaded.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), disk.writing(target):
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
         )

@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 import tqdm
 
+from echodfkd_jax import disk
 from echodfkd_jax.evaluation import clip_metrics, files, summary, table
 from echodfkd_jax.evaluation.files import ShownClip
 from echodfkd_jax.reporting import colours, html, overlays, plots
@@ -21,7 +22,7 @@ from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.writers import read_lines
 
 # Changes whenever the same input gives another page.
-VERSION = 2
+VERSION = 3
 # Bars over the frames of end-diastole and end-systole.
 ED_MARK = (255, 255, 255)
 ES_MARK = (150, 150, 150)
@@ -66,7 +67,7 @@ def run(config: ml_collections.ConfigDict) -> None:
             for name, metrics in evaluations.items()
         ],
     )
-    files.write_text(target, html.render(page))
+    disk.write_text(target, html.render(page))
     print(f"report: {target}")
 
 
@@ -75,9 +76,10 @@ class _Saver:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.png"):  # Of clips that are no longer shown.
-            path.unlink()
+        disk.make_folder(folder)
+        with disk.writing(folder):
+            for path in folder.glob("*.png"):  # Of clips that are no longer shown.
+                path.unlink()
 
     def figure(
         self, name: str, alt: str, draw: Callable[..., bytes], *args: Any, **options: Any
@@ -89,7 +91,7 @@ class _Saver:
 
     def file(self, name: str, content: bytes) -> None:
         """Writes one file of the report's folder."""
-        (self._folder / name).write_bytes(content)
+        disk.write_bytes(self._folder / name, content)
 
 
 def _fingerprint(workdir: pathlib.Path) -> str:
@@ -171,8 +173,9 @@ def _evaluation(
 
 def _data_facts(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     data, step, checkpoint = (metrics[key] for key in ("data", "checkpoint_step", "checkpoint"))
+    left_out = f", {len(metrics.get('left_out', []))} left out"
     facts = [
-        ("clips", f"{metrics['num_clips']} ({data['split']}) of {data['directory']}"),
+        ("clips", f"{metrics['num_clips']} ({data['split']}) of {data['directory']}{left_out}"),
         ("checkpoint", checkpoint if step is None else f"step {step} ({checkpoint})"),
     ]
     facts += [(model, str(origin)) for model, origin in metrics["models"].items()]
@@ -192,6 +195,9 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
                 f"For {sources[model]} clips nobody named end-diastole and end-systole: they are "
                 f"the frames of largest and least area of the {model}'s mask, for all models."
             )
+    notes += [f"Left out: {c['name']}: {c['reason']}." for c in metrics.get("left_out", [])]
+    others = metrics.get("passed_over", {}).items()
+    notes += [f"Passed over: {len(paths)} of kind {kind}." for kind, paths in others]
     empty = {key: total for key, total in metrics["total"].items() if total}
     for key, total in empty.items():
         pair = key.removeprefix("empty_frames/").replace("_vs_", " and ")

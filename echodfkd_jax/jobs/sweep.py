@@ -17,6 +17,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from echodfkd_jax import disk
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files, frontier
 from echodfkd_jax.jobs import evaluate, prepare, train
@@ -114,7 +115,7 @@ def _write(folder: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     teacher = float(np.log(teacher_weights)), float(np.log(1 - teacher_dice)), "teacher"
     points[_PUBLISHED].append(teacher)
 
-    files.write_text(
+    disk.write_text(
         folder / "table.json",
         json.dumps({"metric": metric, "rows": _with_nulls(rows), "fits": fits}, indent=1) + "\n",
     )
@@ -122,8 +123,8 @@ def _write(folder: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: "" if v is None else v for k, v in r.items()} for r in _with_nulls(rows))
-    files.write_text(folder / "table.csv", table.getvalue())
-    (folder / "frontier.png").write_bytes(plots.frontier(points, curves))
+    disk.write_text(folder / "table.csv", table.getvalue())
+    disk.write_bytes(folder / "frontier.png", plots.frontier(points, curves))
 
 
 def _metric(rows: list[dict[str, Any]]) -> str:

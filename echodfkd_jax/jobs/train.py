@@ -19,6 +19,7 @@ import ml_collections
 import numpy as np
 from clu import parameter_overview
 
+from echodfkd_jax import disk
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.runs import checkpoints as checkpoint_files
@@ -27,7 +28,7 @@ from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.runs.writers import Writer
 from echodfkd_jax.training import loop
-from echodfkd_jax.training.augmentation import make_augment
+from echodfkd_jax.training.augmentation import Augment, make_augment
 from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
 from echodfkd_jax.training.interruption import StopNotice
 from echodfkd_jax.training.monitor import Monitor
@@ -37,6 +38,7 @@ from echodfkd_jax.training.settings import (
     InputSettings,
     ParallelSettings,
     TrainSettings,
+    check_seed,
 )
 from echodfkd_jax.training.state import (
     TrainState,
@@ -48,6 +50,8 @@ from echodfkd_jax.training.state import (
 )
 from echodfkd_jax.training.step import eval_step, predict_step, train_step
 
+# Held while a run is trained; left there.
+_LOCK = ".training.lock"
 # Clips in TensorBoard's picture of validation frames.
 _NUM_EXAMPLES = 4
 
@@ -57,16 +61,39 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     Raises:
         UserError: the configuration does not fit itself, the devices, the data, or the run that is
-            already in `config.workdir`; the loss is no longer finite; or the disk is full.
+            already in `config.workdir`; another training is going on there; the loss is no longer
+            finite; or the disk is full.
         PreemptedError: SIGTERM arrived, and the run is saved.
     """
     settings = TrainSettings(**config.train)
     input_settings = InputSettings(**config.input)
     parallel_settings = ParallelSettings(**config.parallel)
-    augment = make_augment(AugmentSettings(**config.get("augment", {})), config.seed)
+    seed = check_seed(config.seed)
+    if "num_frames" in config.dataset:  # Of clips that are made; recorded ones are continued.
+        input_settings.check_windows(config.dataset.num_frames)
+    augment = make_augment(AugmentSettings(**config.get("augment", {})), seed)
     workdir = pathlib.Path(config.workdir)
 
     join(parallel_settings)
+    with contextlib.ExitStack() as held:
+        on_first(lambda: _hold(workdir, held))
+        _train(config, settings, input_settings, parallel_settings, augment)
+
+
+def _hold(workdir: pathlib.Path, held: contextlib.ExitStack) -> None:
+    """Keeps other trainings out of the folder until `held` is closed, or the process ends."""
+    taken = f"config.workdir={workdir}: another training is writing there; wait for it, or end it"
+    held.enter_context(disk.locked(workdir / _LOCK, taken))
+
+
+def _train(
+    config: ml_collections.ConfigDict,
+    settings: TrainSettings,
+    input_settings: InputSettings,
+    parallel_settings: ParallelSettings,
+    augment: Augment | None,
+) -> None:
+    workdir = pathlib.Path(config.workdir)
     checkpoints = Checkpoints(workdir, keep_latest=settings.keep_checkpoints)
     saved_tree: dict[str, Any] = {}  # In the first process.
 
@@ -196,7 +223,7 @@ def _begin(config: ml_collections.ConfigDict, state: TrainState) -> None:
     """Writes what says what is trained."""
     run_config.save(config)
     overview = parameter_overview.get_parameter_overview(state.params)
-    (pathlib.Path(config.workdir) / "parameters.txt").write_text(overview + "\n")
+    disk.write_text(pathlib.Path(config.workdir) / "parameters.txt", overview + "\n")
 
 
 def _open_writer(workdir: pathlib.Path, last_step: int) -> Writer:

@@ -43,10 +43,13 @@ class ClipReport:
         beats: every contraction.
         ef_area_percent: mean over them; nan without any.
         ef_disks_percent: mean over them; nan without any.
-        beat_length_frames: from the autocorrelation; nan when unknown.
+        beat_length_frames: mean over them; nan when unknown.
+        heart_rate_per_min: from the beats found; nan when unknown.
+        heart_rate_spread_per_min: standard deviation from beat to beat; nan when unknown.
         confidence: 0..1, the least of: how well the curve repeats itself, in how many frames the
             mask looks like a ventricle, how sure the masks are, how well the beats agree; at most
-            one half when the view does not look like an apical four-chamber view.
+            one half when the rhythm is irregular, when there is one whole beat only, or when the
+            view does not look like an apical four-chamber view.
         remarks: plain sentences about what makes the numbers unreliable; none when nothing does.
     """
 
@@ -54,12 +57,17 @@ class ClipReport:
     ef_area_percent: float
     ef_disks_percent: float
     beat_length_frames: float
+    heart_rate_per_min: float
+    heart_rate_spread_per_min: float
     confidence: float
     remarks: tuple[str, ...]
 
 
 def report_clip(
-    mask: SoftMask, fps: float = math.nan, pixel_spacing_mm: float = math.nan
+    mask: SoftMask,
+    fps: float = math.nan,
+    pixel_spacing_mm: float = math.nan,
+    times_s: Float64[np.ndarray, "t"] | None = None,
 ) -> ClipReport:
     """Finds the beats in a clip's soft masks and measures each of them.
 
@@ -67,17 +75,19 @@ def report_clip(
         mask: of every frame.
         fps: frames per second; nan when unknown.
         pixel_spacing_mm: side of a mask's pixel; nan when unknown.
+        times_s: of every frame, where they are not evenly spaced.
     """
     binary = mask > MASK_THRESHOLD
     area = np.count_nonzero(binary, axis=(1, 2)).astype(np.float64)
-    found = find_beats(area, fps)
+    found = find_beats(area, fps, times_s)
     beats = tuple(
         _measure(binary[ed], binary[es], ed, es, pixel_spacing_mm) for ed, es in found.beats
     )
     view = describe_view(mask)
     by_disks = np.array([beat.ef_disks_percent for beat in beats])
     unsure = min(view.unsure_band / MAX_UNSURE_BAND, 1.0)
-    factors = [view.plausible, 1 - unsure / 2, found.periodicity]
+    alone = _is_alone(found)
+    factors = [view.plausible, 1 - unsure / 2, 0.5 if alone else found.periodicity]
     if not view.four_chamber:
         factors.append(0.5)
     if len(beats) > 1:
@@ -87,6 +97,8 @@ def report_clip(
         ef_area_percent=_mean(np.array([beat.ef_area_percent for beat in beats])),
         ef_disks_percent=_mean(by_disks),
         beat_length_frames=found.length_frames,
+        heart_rate_per_min=found.rate_per_min,
+        heart_rate_spread_per_min=found.spread_per_min,
         confidence=min(factors) if beats else 0.0,
         remarks=_remarks(found, view),
     )
@@ -112,13 +124,31 @@ def _measure(
 
 def _remarks(found: Beats, view: View) -> tuple[str, ...]:
     remarks = []
-    if not found.beats:
+    if not found.beats and found.begun:
+        remarks.append(
+            "The only contraction had begun before the first frame, so there is no ejection "
+            "fraction."
+        )
+    elif not found.beats:
         remarks.append("No contraction was found, so there is no ejection fraction.")
     elif not found.whole_beat:
         remarks.append("The clip does not show one whole beat; the ejection fraction is a guess.")
+    elif _is_alone(found):
+        remarks.append("The clip shows one whole beat only; there is no other to compare it with.")
+    if found.irregular:
+        spread = found.spread_per_min
+        rates = (
+            "" if math.isnan(spread) else f" ({found.rate_per_min:.0f} +- {spread:.0f} a minute)"
+        )
+        remarks.append(f"The rhythm is irregular{rates}; one beat is not like the next.")
     if not view.four_chamber:
         remarks.append("To the model this does not look like an apical four-chamber view.")
     return tuple(remarks)
+
+
+def _is_alone(found: Beats) -> bool:
+    """Whether one whole beat is all that can be seen, so that nothing repeats itself."""
+    return len(found.beats) == 1 and found.whole_beat and found.periodicity == 0
 
 
 def _mean(values: Float64[np.ndarray, "n"]) -> float:

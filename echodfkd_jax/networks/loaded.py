@@ -69,6 +69,8 @@ def load_network(path: str | Path, build: Callable[..., nn.Module]) -> LoadedNet
         _check_fields(fields, len(traverse_util.flatten_dict(variables)))
         model = build(**fields)
         _shapes(model)
+    except jax.errors.JaxRuntimeError:
+        raise  # Of the device, not of the file.
     except Exception as error:  # Fields from outside fail in as many ways as a model has lines.
         reason = "no metadata `model`" if "model" not in metadata else str(error)[:200]
         raise UserError(
@@ -96,8 +98,8 @@ def check_variables(
 
 
 def _shapes(model: nn.Module) -> Mapping[str, Any]:
-    video = jax.ShapeDtypeStruct((1, 1, _SIDE, _SIDE, 1), jnp.float32)
-    return jax.eval_shape(model.init, jax.random.key(0), video)
+    # The key within: a device is not needed to know shapes.
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, _SIDE, _SIDE, 1))))
 
 
 def _check_fields(fields: Mapping[str, Any], num_arrays: int) -> None:

@@ -15,6 +15,16 @@ _MODELS: dict[str, type[nn.Module]] = {"convlstm": ConvLSTMUNet, "unet": UNet}
 # Fields that say how a model is run, not what its weights are.
 _RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat", "form"})
 _DTYPES = ("auto", "float32", "bfloat16")
+# Smallest and largest value of fields that are sizes; every block halves 112 pixels.
+_LIMITS = {
+    "blocks": (1, 6),
+    "layers": (1, 64),
+    "filters": (1, 4096),
+    "stride": (1, 16),
+    "warmup": (0, 100),
+    "context": (0, 1000),
+    "channels": (1, 4096),
+}
 
 
 def build_model(name: str, **fields: Any) -> nn.Module:
@@ -25,7 +35,8 @@ def build_model(name: str, **fields: Any) -> nn.Module:
         **fields: the model's fields; `dtype` "auto" is bfloat16 on accelerators, float32 on CPUs.
 
     Raises:
-        UserError: an unknown name or field, or another `dtype` than float32, bfloat16 and auto.
+        UserError: an unknown name or field, a size that cannot be, or another `dtype` than float32,
+            bfloat16 and auto.
     """
     if name not in _MODELS:
         raise UserError(f"config.model.name={name!r} is unknown; use one of {sorted(_MODELS)}")
@@ -42,6 +53,11 @@ def build_model(name: str, **fields: Any) -> nn.Module:
     if fields.get("dtype") == "auto":
         fields["dtype"] = form_of_backend().dtype
     fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    for field, (least, most) in _LIMITS.items():
+        values = fields.get(field, least)
+        for value in values if isinstance(values, tuple) else (values,):
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise UserError(f"config.model.{field}={values!r}: expected {least} to {most}")
     try:
         return _MODELS[name](**fields)
     except TypeError as error:

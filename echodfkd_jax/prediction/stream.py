@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 
+from echodfkd_jax import disk
 from echodfkd_jax.clips.inputs import SIDE_PX
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import MASK_THRESHOLD
@@ -39,8 +40,8 @@ def run_stream(network: LoadedNetwork, output: pathlib.Path | str = "") -> None:
     latencies_ms = []
     masks: BinaryIO | None = None
     if output:
-        pathlib.Path(output).mkdir(parents=True, exist_ok=True)
-        masks = (pathlib.Path(output) / MASKS_FILE).open("wb")
+        with disk.writing(output):
+            masks = (disk.make_folder(output) / MASKS_FILE).open("wb")
     try:
         for index, frame in enumerate(read_frames(sys.stdin.buffer)):
             start = time.perf_counter()
@@ -53,7 +54,9 @@ def run_stream(network: LoadedNetwork, output: pathlib.Path | str = "") -> None:
             }
             print(json.dumps(line), flush=True)
             if masks:
-                masks.write(mask.tobytes())
+                with disk.writing(output):
+                    masks.write(mask.tobytes())
+                    masks.flush()
     finally:
         if masks:
             masks.close()

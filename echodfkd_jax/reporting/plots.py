@@ -59,6 +59,7 @@ def area_curves(
     es_frame: int | Sequence[int],
     *,
     fps: float = math.nan,
+    times_s: Float[np.ndarray, "t"] | None = None,
     style: str = "light",
 ) -> bytes:
     """Area of the left ventricle over time, with ED and ES marked.
@@ -68,13 +69,16 @@ def area_curves(
         ed_frame: end-diastole, or those of several beats.
         es_frame: end-systole, or those of several beats.
         fps: for an axis in seconds; nan: frames.
+        times_s: of every frame, where they are not evenly spaced.
         style: "light" or "dark".
 
     Returns:
         PNG.
     """
-    in_seconds = math.isfinite(fps) and fps > 0
-    unit = 1 / fps if in_seconds else 1.0
+    in_seconds = times_s is not None or (math.isfinite(fps) and fps > 0)
+    if times_s is None:
+        num_frames = max((len(area) for area in areas.values()), default=0)
+        times_s = np.arange(num_frames) / (fps if in_seconds else 1.0)
     with _figure(style, (5.6, 2.4)) as (figure, (axis,)):
         for model, area in areas.items():
             known = np.flatnonzero(~np.isnan(area))
@@ -84,7 +88,7 @@ def area_curves(
             below = model == "reference"
             sparse = len(known) < len(area)
             axis.plot(
-                known * unit,
+                times_s[known],
                 area[known],
                 label=model,
                 color=as_hex(model),
@@ -97,10 +101,10 @@ def area_curves(
         marks = [(frame, "ED") for frame in np.atleast_1d(ed_frame)]
         marks += [(frame, "ES") for frame in np.atleast_1d(es_frame)]
         for frame, name in marks:
-            axis.axvline(frame * unit, color=_INK[style], linewidth=0.9, linestyle=":")
+            axis.axvline(times_s[frame], color=_INK[style], linewidth=0.9, linestyle=":")
             axis.annotate(
                 name,
-                (frame * unit, 1.0),
+                (times_s[frame], 1.0),
                 xycoords=("data", "axes fraction"),
                 xytext=(2, -10),
                 textcoords="offset points",

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
 import pathlib
@@ -9,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
+from echodfkd_jax import disk
 from echodfkd_jax.masks import MASK_THRESHOLD
 from echodfkd_jax.measurement.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots
@@ -28,6 +31,7 @@ _COLUMNS = (
     "fps",
     "num_beats",
     "heart_rate_per_min",
+    "heart_rate_spread_per_min",
     "ef_area_percent",
     "ef_disks_percent",
     "edv_ml",
@@ -37,13 +41,12 @@ _COLUMNS = (
 )
 
 
-def numbers(report: ClipReport, mask: SoftMask, fps: float) -> dict[str, Any]:
+def numbers(report: ClipReport, mask: SoftMask) -> dict[str, Any]:
     """What a clip's JSON says about the heart, nan as None.
 
     Args:
         report: of the clip.
         mask: its soft masks, for the area of every frame.
-        fps: frames per second; nan when unknown.
     """
     beats = [dataclasses.asdict(beat) for beat in report.beats]
     found = {
@@ -53,7 +56,8 @@ def numbers(report: ClipReport, mask: SoftMask, fps: float) -> dict[str, Any]:
         "ef_disks_percent": report.ef_disks_percent,
         "edv_ml": _mean([beat.edv_ml for beat in report.beats]),
         "esv_ml": _mean([beat.esv_ml for beat in report.beats]),
-        "heart_rate_per_min": 60 * fps / report.beat_length_frames,
+        "heart_rate_per_min": report.heart_rate_per_min,
+        "heart_rate_spread_per_min": report.heart_rate_spread_per_min,
         "beat_length_frames": report.beat_length_frames,
         "confidence": report.confidence,
         "remarks": list(report.remarks),
@@ -70,6 +74,7 @@ def write_clip(
     mask: SoftMask,
     content: Mapping[str, Any],
     fps: float,
+    times_s: Float64[np.ndarray, "t"] | None = None,
 ) -> None:
     """Writes `<name>.seg.npz`, `.mp4`, `.png` and, when they are there, `.json`.
 
@@ -80,16 +85,20 @@ def write_clip(
         mask: what it said.
         content: of the JSON file, with `ed_frames` and `es_frames` as in `numbers`.
         fps: frames per second; nan when unknown.
+        times_s: of every frame, where they are not evenly spaced.
     """
     ed_frames, es_frames = content["ed_frames"], content["es_frames"]
-    np.savez_compressed(directory / f"{name}.seg.npz", mask)
+    with disk.replacing(directory / f"{name}.seg.npz") as file:
+        np.savez_compressed(file, mask)
     marks = dict.fromkeys(ed_frames, _ED_MARK) | dict.fromkeys(es_frames, _ES_MARK)
     pictures = overlays.clip_pictures(frames, {"student": mask}, marks=marks)
-    (directory / f"{name}.mp4").write_bytes(overlays.encode_mp4(pictures, fps))
-    curve = plots.area_curves({"student": _area(mask)}, ed_frames, es_frames, fps=fps)
-    (directory / f"{name}.png").write_bytes(curve)
+    disk.write_bytes(directory / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
+    curve = plots.area_curves(
+        {"student": _area(mask)}, ed_frames, es_frames, fps=fps, times_s=times_s
+    )
+    disk.write_bytes(directory / f"{name}.png", curve)
     text = json.dumps(_without_nan({**content, "notice": DISCLAIMER}), indent=1, allow_nan=False)
-    (directory / f"{name}.json").write_text(text + "\n")
+    disk.write_text(directory / f"{name}.json", text + "\n")
 
 
 def write_table(directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> pathlib.Path:
@@ -99,15 +108,14 @@ def write_table(directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> p
         directory: exists.
         rows: of each clip: name, source and status, and what its JSON has.
     """
-    path = directory / TABLE_FILE
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS, restval="", extrasaction="ignore")
-        writer.writeheader()
-        for row in rows:
-            texts = {"remarks": " ".join(row.get("remarks", ()))}
-            texts["num_beats"] = len(row["beats"]) if "beats" in row else ""
-            writer.writerow({**row, **texts})
-    return path
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, _COLUMNS, restval="", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        texts = {"remarks": " ".join(row.get("remarks", ()))}
+        texts["num_beats"] = len(row["beats"]) if "beats" in row else ""
+        writer.writerow({**row, **texts})
+    return disk.write_text(directory / TABLE_FILE, table.getvalue())
 
 
 def summary_line(name: str, content: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import ml_collections
 
+from echodfkd_jax import disk
 from echodfkd_jax.errors import UserError
 
 # Fields that decide what the weights become; a run cannot be continued with others. The place of
@@ -38,14 +39,7 @@ def save(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    target = path(config.workdir)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".json.part")
-        part.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-        part.replace(target)
-    except OSError as error:
-        raise UserError(f"config.workdir={config.workdir}: {error.strerror or error}") from error
+    disk.write_text(path(config.workdir), json.dumps(config.to_dict(), indent=2) + "\n")
 
 
 def load(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:

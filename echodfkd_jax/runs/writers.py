@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from echodfkd_jax import disk
+
+# What is younger may be lost when the machine stops.
+_FLUSH_S = 10.0
+
 
 class Writer:
     """Writes the scalars and images of one job.
@@ -31,16 +36,11 @@ class Writer:
             tensorboard_dir: folder of the event files; made where it does not exist.
             jsonl_path: the file of lines; None: events only.
             resume_step: the last step that counts; 0 begins anew.
-        """
-        # Imported here: it takes as long as all the rest of the module.
-        from tensorboardX import SummaryWriter
 
-        self._events = SummaryWriter(
-            str(tensorboard_dir),
-            purge_step=resume_step + 1 if resume_step else None,
-            # Two writers of one folder and one second would share a file otherwise.
-            filename_suffix=f".{os.getpid()}.{time.monotonic_ns()}",
-        )
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        self._events = _Events(pathlib.Path(tensorboard_dir), resume_step)
         self._path = None if jsonl_path is None else pathlib.Path(jsonl_path)
         self._past_s = 0.0
         if self._path is not None:
@@ -56,20 +56,24 @@ class Writer:
             step: training steps taken.
             scalars: tag, such as `train/loss`, and value.
             epoch: epochs begun; written to the line.
+
+        Raises:
+            UserError: the disk does not take them.
         """
-        # The line first: on a full disk it fails at once, where the events wait for their thread.
         if self._path is not None:
             time_s = round(self._past_s + time.perf_counter() - self._start_s, 3)
             line = {"step": step, "epoch": epoch, "time_s": time_s, **scalars}
-            with self._path.open("a") as file:
+            with disk.writing(self._path), self._path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-        for tag, value in scalars.items():
-            self._events.add_scalar(tag, value, step)
+        self._events.add_scalars(step, scalars)
 
     def write_images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
-        """Writes RGB images of one step to TensorBoard, by tag."""
-        for tag, image in images.items():
-            self._events.add_image(tag, image, step, dataformats="HWC")
+        """Writes RGB images of one step to TensorBoard, by tag.
+
+        Raises:
+            UserError: the disk does not take them.
+        """
+        self._events.add_images(step, images)
         self._events.flush()
 
     def flush(self) -> None:
@@ -77,8 +81,64 @@ class Writer:
         self._events.flush()
 
     def close(self) -> None:
-        """Flushes and closes."""
+        """Flushes and closes.
+
+        Raises:
+            UserError: the disk does not take what is left.
+        """
         self._events.close()
+
+
+class _Events:
+    """TensorBoard's file of events, written in the caller's thread.
+
+    tensorboardX's own writer has a thread of its own: when that dies of a full disk, the next
+    number waits for ever for it.
+    """
+
+    def __init__(self, folder: pathlib.Path, resume_step: int) -> None:
+        # Imported here: it takes as long as all the rest of the module.
+        from tensorboardX import summary
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
+        self._folder, self._summary, self._new = folder, summary, event_pb2.Event
+        disk.make_folder(folder)
+        self._flushed_s = time.monotonic()
+        with disk.writing(folder):
+            # Two writers of one folder and one second would share a file otherwise.
+            self._file = EventsWriter(
+                str(folder / "events"), f".{os.getpid()}.{time.monotonic_ns()}"
+            )
+        if resume_step:
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._add(self._new(step=resume_step + 1, file_version="brain.Event:2"))
+            self._add(self._new(step=resume_step + 1, session_log=start))
+
+    def add_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        for tag, value in scalars.items():
+            self._add(self._new(step=step, summary=self._summary.scalar(tag, value)))
+
+    def add_images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
+        for tag, image in images.items():
+            made = self._summary.image(tag, image, dataformats="HWC")
+            self._add(self._new(step=step, summary=made))
+
+    def flush(self) -> None:
+        self._flushed_s = time.monotonic()
+        with disk.writing(self._folder):
+            self._file.flush()
+
+    def close(self) -> None:
+        with disk.writing(self._folder):
+            self._file.close()
+
+    def _add(self, event: Any) -> None:
+        event.wall_time = time.time()
+        with disk.writing(self._folder):
+            self._file.write_event(event)
+        if time.monotonic() - self._flushed_s > _FLUSH_S:
+            self.flush()
 
 
 def read_lines(path: str | pathlib.Path) -> list[dict[str, Any]]:
@@ -105,8 +165,5 @@ def read_lines(path: str | pathlib.Path) -> list[dict[str, Any]]:
 def _keep_lines(path: pathlib.Path, last_step: int) -> float:
     """Keeps the lines up to a step, whole file or nothing; returns the time of the last one."""
     kept = [line for line in read_lines(path) if line["step"] <= last_step]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-    part.replace(path)
+    disk.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
     return float(kept[-1]["time_s"]) if kept else 0.0

@@ -14,6 +14,21 @@ def _require(ok: bool, field: str, value: object, expected: str) -> None:
         raise UserError(f"{field}={value!r}: expected {expected}")
 
 
+# Larger seeds are not taken by every generator of random numbers.
+MAX_SEED = 2**31 - 2
+
+
+def check_seed(seed: int) -> int:
+    """Returns `config.seed`.
+
+    Raises:
+        UserError: it is no seed.
+    """
+    ok = isinstance(seed, int) and 0 <= seed <= MAX_SEED
+    _require(ok, "config.seed", seed, f"0 to {MAX_SEED}")
+    return seed
+
+
 @dataclasses.dataclass(frozen=True)
 class InputSettings:
     """Section `config.input`.
@@ -34,6 +49,19 @@ class InputSettings:
     cache_gib: float
     subsample: int = 1
 
+    def check_windows(self, num_frames: int) -> None:
+        """Refuses windows that are longer than the clips.
+
+        Args:
+            num_frames: of the clips that are made.
+
+        Raises:
+            UserError: they are longer.
+        """
+        fits = self.source != "dataset" or self.window_frames <= num_frames
+        expected = f"at most config.dataset.num_frames, {num_frames}"
+        _require(fits, "config.input.window_frames", self.window_frames, expected)
+
     def __post_init__(self) -> None:
         sources = ("dataset", "generator")
         targets = ("teacher", "reference")
@@ -41,7 +69,8 @@ class InputSettings:
         _require(self.target in targets, "config.input.target", self.target, _one_of(targets))
         window = self.window_frames
         _require(window >= 1, "config.input.window_frames", window, "1 or more")
-        _require(self.num_threads >= 0, "config.input.num_threads", self.num_threads, "0 or more")
+        threads = self.num_threads
+        _require(0 <= threads <= 256, "config.input.num_threads", threads, "0 to 256")
         _require(self.cache_gib >= 0, "config.input.cache_gib", self.cache_gib, "0 or more")
         subsample = self.subsample
         _require(subsample in (1, 2), "config.input.subsample", subsample, "1 or 2")

@@ -59,6 +59,7 @@ EXPECTED_COUNTS = {
     "empty_tracing": 0,
     "one_traced_frame": 2,
     "es_before_ed_in_table": 4,
+    "ef_fraction": 0,
     "mask_mismatch": 1,
     "traced_but_unlisted": 1,
 }

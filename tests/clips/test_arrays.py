@@ -1,4 +1,7 @@
+import concurrent.futures
+import gc
 import io
+import time
 import zipfile
 
 import numpy as np
@@ -65,3 +68,26 @@ def test_objects_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", np.array([{}], object))
     with pytest.raises(UserError, match=r"a\.npz: holds Python objects"):
         arrays.read_arrays(tmp_path / "a.npz")
+
+
+def test_many_threads_may_read_at_once(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, np.zeros((1, 2, 3)))
+
+    def let_others_run(phase, info):
+        time.sleep(0.0005)
+
+    def read_at_depth(depth):
+        return read_at_depth(depth - 1) if depth else arrays.read_arrays(path)
+
+    # Python's garbage collection is where a thread stops in the middle of a header.
+    gc.callbacks.append(let_others_run)
+    threshold = gc.get_threshold()
+    gc.set_threshold(10, 1, 1)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(read_at_depth, [number % 40 for number in range(2000)]))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(let_others_run)
+    assert len(found) == 2000

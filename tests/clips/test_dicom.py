@@ -77,12 +77,13 @@ def test_frame_rate_may_be_unknown(tmp_path):
     ("tags", "reason"),
     [
         ({"Modality": "CT"}, "modality is 'CT'"),
-        ({"UltrasoundColorDataPresent": 1}, "colour Doppler"),
-        ({"regions": [region(0, 0, 9, 9, 1, 1, kind=2)]}, "colour Doppler"),
         ({"regions": [region(0, 0, 9, 9, 1, 1, spatial=3, kind=3)]}, "pulsed-wave Doppler"),
         ({"regions": [region(0, 0, 9, 9, 1, 1, spatial=2)]}, "M-mode"),
         ({"regions": [region(0, 0, 9, 9, 1, 1, spatial=4, kind=10)]}, "no 2-D region"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "palette"),
+        (
+            {"PhotometricInterpretation": "PALETTE COLOR"},
+            "in a palette that the file does not have",
+        ),
     ],
 )
 def test_what_is_no_grey_clip_is_refused_with_a_reason(tmp_path, tags, reason):

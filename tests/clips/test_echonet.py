@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from echodfkd_jax.clips import echonet, layout_report
+from echodfkd_jax.clips import echonet, layout_report, video
 from echodfkd_jax.errors import UserError
 from tests.clips import echonet_folder
 
@@ -191,6 +191,45 @@ def test_echonet_synthetic_quirks(tmp_path):
     assert clip.frames.shape == (30, 112, 112)
 
 
+def build_pediatric(folder):
+    """EchoNet-Pediatric: two views, ten numbered folds, outlines."""
+    for view in ("A4C", "PSAX"):
+        (folder / view / "Videos").mkdir(parents=True)
+        listed = ["FileName,EF,Sex,Age,Weight,Height,Split"]
+        traced = ["FileName,X,Y,Frame"]
+        for fold in range(10):
+            name = f"CR{view}{fold}.avi"
+            video.write_avi(folder / view / "Videos" / name, echonet_folder.beat(20)[0], 50.0)
+            listed.append(f"{name},{60 + fold}.5,M,7,20,120,{fold}")
+            for frame in (3, 12):
+                rows = echonet_folder.trace_rows(frame)[1:]
+                points = [row[:2] for row in rows] + [row[2:] for row in rows[::-1]]
+                traced += [f"{name},{x:.3f},{y:.3f},{frame}" for x, y in points]
+        traced.append(f"CR{view}0.avi,,,No Systolic")
+        (folder / view / "FileList.csv").write_text("\n".join(listed) + "\n")
+        (folder / view / "VolumeTracings.csv").write_text("\n".join(traced) + "\n")
+    return folder
+
+
+def test_the_pediatric_layout(tmp_path):
+    clips = echonet.open_folder(build_pediatric(tmp_path / "pediatric_echo_avi"), "test")
+    assert clips.folder.name == "A4C"
+    (clip,) = clips
+    assert (clip.name, clip.ef_percent, clip.ed_frame, clip.es_frame) == ("CRA4C9", 69.5, 3, 12)
+    drawn = echonet_folder.beat(20)[1] > 0
+    assert (clip.reference_masks[0] & drawn[3]).sum() > 0.93 * drawn[3].sum()
+    assert len(echonet.open_folder(tmp_path, "train")) == 8
+
+
+def test_fractions_are_told(tmp_path):
+    folder = echonet_folder.build_synthetic(tmp_path / "a", num_clips=2, num_frames=6)
+    table = folder / "FileList.csv"
+    table.write_text(table.read_text().replace(",10,0,", ",0.10,0,").replace(",11,0,", ",0.11,0,"))
+    clips = echonet.open_folder(folder)
+    assert [clip.ef_percent for clip in clips] == pytest.approx([10, 11])
+    assert clips.report.count("ef_fraction") == 2
+
+
 @pytest.mark.skipif(not REAL_CLIPS.is_dir(), reason="ECHODFKD_REAL_CLIPS is not set")
 def test_real_clips():
     clips = echonet.open_folder(REAL_CLIPS, "test")
@@ -203,3 +242,32 @@ def test_real_clips():
     }
     assert known.items() <= shapes.items()
     assert all(clip.teacher_mask.shape == clip.frames.shape for clip in clips)
+
+
+def test_everything_that_lies_there_is_told(tmp_path):
+    frames = echonet_folder.beat(20)[0]
+    linked, folder = tmp_path / "elsewhere", tmp_path / "clips"
+    linked.mkdir()
+    folder.mkdir()
+    video.write_avi(folder / "a.avi", frames, 50.0)
+    video.write_avi(linked / "b.avi", frames, 50.0)
+    (folder / "more").symlink_to(linked)
+    (linked / "back").symlink_to(folder)
+    (folder / "c.avi").write_bytes(b"no video at all" * 20)
+    (folder / "d.avi").symlink_to(folder / "gone.avi")
+    (folder / "notes.txt").write_text("")
+    report = echonet.open_folder(folder).report
+    assert (report.num_listed, report.num_used, report.num_left_out) == (4, 2, 2)
+    assert [clip["name"] for clip in report.left_out()] == ["c", "d"]
+    lines = report.lines()
+    assert any("left out: c: " in line and "not readable as a video" in line for line in lines)
+    assert any("left out: d: " in line and "no such file" in line for line in lines)
+    assert lines[-1] == "passed over: 1 .txt file (notes.txt)"
+
+
+def test_a_name_that_is_no_text_becomes_one(tmp_path):
+    path = tmp_path / "a.avi"
+    video.write_avi(path, echonet_folder.beat(20)[0], 50.0)
+    path.rename(tmp_path / os.fsdecode(b"caf\xe9.avi"))
+    (clip,) = echonet.open_folder(tmp_path)
+    assert clip.name == "caf\\udce9"

@@ -147,3 +147,57 @@ def test_bytes_that_are_not_utf8_are_named_by_line(tmp_path):
     path.write_bytes(b"FileName,Split\na,TRAIN\nb\xff,TRAIN\n")
     with pytest.raises(UserError, match=r"FileList\.csv, line 3: not readable as CSV in UTF-8"):
         tables.read_file_list(path)
+
+
+PEDIATRIC = "FileName,EF,Sex,Age,Weight,Height,Split\n"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "splits"),
+    [
+        ("012", ["TRAIN", "VAL", "TEST"]),
+        ("0123456789", ["TRAIN"] * 8 + ["VAL", "TEST"]),
+    ],
+)
+def test_splits_that_are_numbers(tmp_path, numbers, splits):
+    rows = "".join(f"clip{n}.avi,61.5,F,3,15,95,{n}\n" for n in numbers)
+    clips = tables.read_file_list(_file_list(tmp_path, PEDIATRIC + rows))
+    assert [clip.split for clip in clips] == splits
+
+
+@pytest.mark.parametrize("split", ["10", "-1", "TEST", "1.5"])
+def test_a_number_that_is_no_split(tmp_path, split):
+    rows = "a,60,F,3,15,95,0\nb,60,F,3,15,95,1.0\n" + f"c,60,F,3,15,95,{split}\n"
+    with pytest.raises(UserError, match=r"line 4: Split is .*; expected a number, 0 to 9"):
+        tables.read_file_list(_file_list(tmp_path, PEDIATRIC + rows))
+
+
+def test_a_number_among_names_is_no_split(tmp_path):
+    with pytest.raises(UserError, match="line 4: Split is '1'; expected TRAIN, VAL or TEST"):
+        tables.read_file_list(_file_list(tmp_path, "FileName,Split\na,VAL\nb,VAL\nc,1\n"))
+
+
+def test_fractions_become_percent(tmp_path):
+    text = "FileName,Split,EF\na,TRAIN,0.55\nb,TEST,0.3\nc,TEST,\n"
+    clips = tables.read_file_list(_file_list(tmp_path, text))
+    assert [clip.ef_percent for clip in clips[:2]] == pytest.approx([55, 30])
+    assert math.isnan(clips[2].ef_percent)
+    assert [clip.ef_was_fraction for clip in clips] == [True, True, False]
+
+
+def test_a_fraction_among_percentages_is_refused(tmp_path):
+    text = "FileName,Split,EF\na,TRAIN,55\nb,TEST,0.3\n"
+    with pytest.raises(UserError, match=r"line 3: EF is '0\.3'; expected a percentage as in the"):
+        tables.read_file_list(_file_list(tmp_path, text))
+
+
+def test_tracings_that_are_outlines(tmp_path):
+    path = tmp_path / "VolumeTracings.csv"
+    path.write_text(
+        "FileName,X,Y,Frame\na.avi,1,2,7\na.avi,3,2.5,7\na.avi,3,9,7\na.avi,,,No Systolic\n"
+        "b.avi,0,0,No Diastolic\n"
+    )
+    traced = tables.read_volume_tracings(path)
+    assert traced["a"][7].tolist() == [[1, 2], [3, 2.5], [3, 9]]
+    assert list(traced["a"]) == [7]
+    assert traced["b"] == {}

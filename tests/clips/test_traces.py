@@ -58,3 +58,10 @@ def test_annotators_are_kept_apart():
 def test_incomplete_table_is_dropped():
     tables, left_over = traces.split_annotators(np.zeros((30, 4)))
     assert (len(tables), left_over) == (1, 9)
+
+
+def test_an_outline_is_its_own_polygon():
+    outline = np.array([[2.0, 1.0], [5.0, 1.0], [5.0, 4.0], [2.0, 4.0]])
+    filled = traces.mask(outline, frame_shape=(8, 8), size_px=8)
+    assert filled.sum() == 16 and filled[1:5, 2:6].all()
+    assert traces.split_annotators(outline[:2]) == ([], 2)

@@ -76,5 +76,5 @@ def test_finished_evaluations_are_found(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot write to"):
         files.write_metrics(tmp_path / "file", {})

@@ -56,6 +56,17 @@ def _pictures():
         yield f"dicom {side}", ("dcm", _dicom_claim(dicom, Rows=side, Columns=side))
     yield "dicom, 2 billion frames", ("dcm", _dicom_claim(dicom, NumberOfFrames="2000000000"))
     yield "dicom, spacing", ("dcm", samples.dicom(PixelSpacing=["1e-300", "1e300"]))
+    halved = samples.get("dicom_halved").content
+    yield "dicom, 2 billion halved", ("dcm", _dicom_claim(halved, NumberOfFrames="2000000000"))
+    yield "dicom, a thin pixel", ("dcm", samples.dicom(PixelAspectRatio=["1", "2000000000"]))
+    deep = samples.get("dicom_deep").content
+    yield "dicom, window of nothing", ("dcm", _dicom_claim(deep, WindowWidth="1e-300"))
+    yield "dicom, window of all", ("dcm", _dicom_claim(deep, WindowWidth="1e300"))
+    yield "dicom, steep rescale", ("dcm", _dicom_claim(deep, RescaleSlope="1e300"))
+    yield "dicom, endless steps", ("dcm", _dicom_claim(deep, FrameTimeVector=["0", *["1e300"] * 3]))
+    matrix = samples.get("mp4_turned").content
+    one = struct.pack(">i", 1 << 16)
+    yield "mp4, matrix", ("mp4", matrix.replace(one, struct.pack(">i", 2**31 - 1)))
     yield "gif, many large frames", ("gif", _gif_bomb())
     yield "a playlist", ("avi", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
     yield "a list of files", ("mp4", b"ffconcat version 1.0\nfile /etc/passwd\n")

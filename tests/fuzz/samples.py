@@ -1,6 +1,7 @@
 """Sound files of every kind that is read; `lies.py` and `damage.py` make bad ones of them."""
 
 import dataclasses
+import fractions
 import functools
 import importlib.util
 import io
@@ -18,8 +19,10 @@ import safetensors.numpy
 
 from echodfkd_jax.networks.shipped import STUDENTS
 from tests.clips.dicom_file import region, write_dicom
+from tests.clips.video_file import display_matrix
 
 TESTDATA = pathlib.Path(__file__).parents[1] / "testdata"
+SAR = fractions.Fraction(4, 3)
 FRAMES = np.random.default_rng(0).integers(0, 256, (4, 16, 16), np.uint8)
 
 
@@ -39,15 +42,23 @@ class Sample:
     pack: Callable[[bytes], bytes] = bytes
 
 
-def video(container, codec, pix_fmt):
+def video(container, codec, pix_fmt, *, matrix=None, sar=None, times_ms=None):
     buffer = io.BytesIO()
     with av.open(buffer, mode="w", format=container) as output:
         stream = output.add_stream(codec, rate=25)
         stream.width = stream.height = 16
         stream.pix_fmt = pix_fmt
-        for grey in FRAMES:
+        if matrix:
+            stream.set_display_matrix(matrix)
+        if sar:
+            stream.codec_context.sample_aspect_ratio = sar
+        if times_ms:
+            stream.codec_context.time_base = fractions.Fraction(1, 1000)
+        for index, grey in enumerate(FRAMES):
             rgb = np.repeat(grey[:, :, None], 3, axis=2)
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+            if times_ms:
+                frame.pts, frame.time_base = times_ms[index], fractions.Fraction(1, 1000)
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
     return buffer.getvalue()
@@ -100,6 +111,46 @@ def dicom(compressed=False, **tags):
         dataset.compress(RLELossless)
         buffer = io.BytesIO()
         dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def deep_dicom():
+    buffer = io.BytesIO()
+    deep = FRAMES.astype(np.uint16) * 4
+    window = {"WindowCenter": "512", "WindowWidth": "1024", "PixelAspectRatio": ["1", "2"]}
+    write_dicom(buffer, deep, FrameTimeVector=["0", "20", "40", "20"], **window)
+    return buffer.getvalue()
+
+
+def palette_dicom():
+    buffer = io.BytesIO()
+    tags = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
+        tags[f"{colour}PaletteColorLookupTableData"] = bytes(range(256))
+    write_dicom(buffer, FRAMES, **tags)
+    return buffer.getvalue()
+
+
+def halved_dicom():
+    """Uncompressed YBR_FULL_422."""
+    buffer = io.BytesIO()
+    pairs = np.full((4, 16, 8, 4), 128, np.uint8)
+    pairs[..., 0], pairs[..., 1] = FRAMES[..., 0::2], FRAMES[..., 1::2]
+    tags = {"PhotometricInterpretation": "YBR_FULL_422", "UltrasoundColorDataPresent": 1}
+    rgb = np.repeat(FRAMES[..., None], 3, axis=-1)
+    write_dicom(buffer, rgb, PixelData=pairs.tobytes(), **tags)
+    return buffer.getvalue()
+
+
+def bare_dicom():
+    """Without preamble and meta header."""
+    import pydicom
+
+    dataset = pydicom.dcmread(io.BytesIO(dicom()))
+    bare = pydicom.Dataset({element.tag: element for element in dataset})
+    buffer = io.BytesIO()
+    pydicom.dcmwrite(buffer, bare, implicit_vr=False, little_endian=True)
     return buffer.getvalue()
 
 
@@ -180,6 +231,18 @@ SAMPLES = {
     "avi": lambda: Sample("avi", video("avi", "mjpeg", "yuvj420p")),
     "avi_raw": lambda: Sample("avi", video("avi", "rawvideo", "yuv420p")),
     "mp4": lambda: Sample("mp4", video("mp4", "mpeg4", "yuv420p")),
+    "mp4_turned": lambda: Sample(
+        "mp4",
+        video("mp4", "mpeg4", "yuv420p", matrix=display_matrix(0, -1, 1, 0), sar=SAR),
+    ),
+    "mov_uneven": lambda: Sample("mov", video("mov", "mpeg4", "yuv420p", times_ms=[0, 20, 60, 80])),
+    "mkv": lambda: Sample("mkv", video("matroska", "mpeg4", "yuv420p", sar=SAR)),
+    "wmv": lambda: Sample("wmv", video("asf", "wmv2", "yuv420p")),
+    "mpg": lambda: Sample("mpg", video("mpeg", "mpeg1video", "yuv420p")),
+    "dicom_deep": lambda: Sample("dcm", deep_dicom()),
+    "dicom_palette": lambda: Sample("dcm", palette_dicom()),
+    "dicom_halved": lambda: Sample("dcm", halved_dicom()),
+    "dicom_bare": lambda: Sample("dcm", bare_dicom()),
     "gif": lambda: Sample("gif", video("gif", "gif", "rgb8")),
     "png": lambda: Sample("png", png()),
     "png_sums": lambda: Sample("png", png(), with_png_sums),
@@ -196,6 +259,12 @@ SAMPLES = {
     ),
     "tracings": lambda: Sample(
         "tracings.csv", b"FileName,X1,Y1,X2,Y2,Frame\na.avi,1,2,3,4.5,0\na.avi,5,6,7,8,1\n"
+    ),
+    "outlines": lambda: Sample(
+        "tracings.csv", b"FileName,X,Y,Frame\na.avi,1,2,0\na.avi,5,6,0\na.avi,,,No Systolic\n"
+    ),
+    "folds": lambda: Sample(
+        "filelist.csv", b"FileName,EF,Sex,Split\na.avi,0.6,F,0\nb.avi,0.55,M,9\n"
     ),
     "sizes": lambda: Sample(
         "size.csv",

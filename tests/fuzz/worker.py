@@ -59,6 +59,10 @@ def _judge(path):
 READERS = {
     "avi": _clip,
     "mp4": _clip,
+    "mov": _clip,
+    "mkv": _clip,
+    "wmv": _clip,
+    "mpg": _clip,
     "gif": _clip,
     "npz": _clip,
     "dcm": _clip,

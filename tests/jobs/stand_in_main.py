@@ -77,7 +77,7 @@ def install() -> None:
     dataset = types.ModuleType("echodfkd_jax.datasets.prepared")
     dataset.directory = lambda *args, **kwargs: pathlib.Path("discs")
     dataset.open_split = lambda folder, split: DiscSplit(*{"train": (6, 1)}.get(split, (3, 2)))
-    import echodfkd_jax.clips
+    import echodfkd_jax.datasets
 
     echodfkd_jax.datasets.prepared = dataset
     sys.modules[synthesis.__name__] = synthesis

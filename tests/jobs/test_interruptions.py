@@ -265,3 +265,40 @@ def test_a_full_disk_has_one_error_line_and_leaves_the_earlier_checkpoints(small
     assert len(steps) >= 2
     tree, progress = Checkpoints(workdir, keep_latest=9).restore_latest()
     assert progress.step == tree["step"] == steps[-1]
+
+
+def test_two_trainings_in_one_folder(tmp_path):
+    """One goes on as if it were alone, the other is refused in one line.
+
+    `ECHODFKD_PAIRS=50` has as many pairs.
+    """
+    rng = random.Random(0)
+    alone = tmp_path / "alone"
+    assert _train(alone, 3) == 0
+    refused = 0
+    for number in range(int(os.environ.get("ECHODFKD_PAIRS", "3"))):
+        workdir = tmp_path / f"pair{number}"
+        first = _start(workdir, 3, log="log0")
+        time.sleep(rng.uniform(0, 3))
+        second = _start(workdir, 3, log="log1")
+        for process in (first, second):
+            process.join(300)
+        said = [_said(workdir, f"log{index}") for index in (0, 1)]
+        for process, text in zip((first, second), said):
+            if process.exitcode:
+                refused += 1
+                assert process.exitcode == 2, text
+                errors = [line for line in text.splitlines() if line.startswith("error: ")]
+                assert len(errors) == 1 and "another training is writing there" in errors[0]
+        assert 0 in (first.exitcode, second.exitcode), said
+        _assert_same_to_the_bit(alone, workdir)
+    assert refused
+
+
+def test_the_lock_of_a_killed_training_does_not_bar(tmp_path):
+    workdir = tmp_path / "run"
+    killed = _start(workdir, 30)
+    _wait_for_lines(workdir, killed, 3)
+    killed.kill()
+    killed.join()
+    assert _train(workdir, 30, "--config.train.num_epochs=30") == 0

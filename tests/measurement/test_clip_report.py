@@ -20,7 +20,8 @@ def test_ejection_fraction_of_every_beat():
     by_disks = 100 * (1 - (14**2 * 23) / (22**2 * 33))
     assert report.ef_area_percent == pytest.approx(by_area, abs=1)
     assert report.ef_disks_percent == pytest.approx(by_disks, abs=1)
-    assert report.beat_length_frames == 18
+    assert report.beat_length_frames == pytest.approx(18)
+    assert report.heart_rate_per_min == pytest.approx(60 * 50 / 18)
     assert report.confidence > 0.9
     assert report.remarks == ()
 
@@ -63,3 +64,29 @@ def test_a_clip_of_less_than_a_beat_says_so():
     report = report_clip(mask[3:18])  # From the largest frame to halfway up again.
     assert len(report.beats) == 1
     assert "does not show one whole beat" in report.remarks[0]
+
+
+def test_one_whole_beat_is_told():
+    _, mask = echonet_folder.beat(40)
+    report = report_clip(mask[3:23], fps=20.0)  # From one end-diastole to the next.
+    assert len(report.beats) == 1
+    assert any("one whole beat only" in remark for remark in report.remarks)
+    assert 0 < report.confidence <= 0.5
+    assert math.isnan(report.heart_rate_per_min)
+
+
+def test_an_irregular_rhythm_is_told():
+    _, mask = echonet_folder.beat(40)
+    rest = np.repeat(mask[21:22], 12, axis=0)  # At end-diastole.
+    beat = mask[3:21]
+    report = report_clip(np.concatenate([beat, beat, rest, beat, rest, beat, beat]), fps=25.0)
+    remark = next(remark for remark in report.remarks if "irregular" in remark)
+    assert "a minute)" in remark
+    assert 0 < report.confidence <= 0.5
+
+
+def test_a_begun_contraction_alone_is_told():
+    _, mask = echonet_folder.beat(40)
+    report = report_clip(mask[6:22], fps=20.0)
+    assert report.beats == ()
+    assert "had begun before the first frame" in report.remarks[0]
