@@ -49,8 +49,8 @@ def test_loss_curve_of_bfloat16_is_that_of_float32(form):
     exact = losses(dtype="float32")
     low = losses(dtype="bfloat16", form=FORMS[form])
     assert exact[-10:].mean() < 0.5 * exact[:5].mean()  # There is something to be learned.
-    np.testing.assert_allclose(low, exact, rtol=0.04)
-    np.testing.assert_allclose(low[-10:].mean(), exact[-10:].mean(), rtol=0.01)
+    np.testing.assert_allclose(low, exact, rtol=0.01)
+    np.testing.assert_allclose(low[-10:].mean(), exact[-10:].mean(), rtol=0.005)
 
 
 def test_choice_is_left_to_the_device():
