@@ -40,6 +40,7 @@ class ConvLSTMCell(nn.Module):
     Attributes:
         features: channels of the hidden state.
         dtype: type of the products' factors and of the hidden state; the cell state is float32.
+        keep_gates: see `blocks.Form`.
     """
 
     features: int
