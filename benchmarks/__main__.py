@@ -22,6 +22,8 @@ FIGURES = (
     "start_up",
     "growth",
 )
+# Written by `benchmarks.gpu` and `benchmarks.tpu`, where there is a GPU or the TPU's compiler.
+APART = ("gpu", "tpu")
 VERSUS_TORCH = ("train_step", "inference")
 
 
@@ -42,8 +44,21 @@ def main() -> None:
             sys.exit(f"benchmarks.{figure} failed with status {done.returncode}")
         results[figure] = json.loads(done.stdout.splitlines()[-1])
         path.write_text(json.dumps(results, indent=1) + "\n")
-    (FOLDER / "RESULTS.md").write_text(table(results))
-    print(table(results))
+    text = table(results) + "".join(_measured_apart(name) for name in APART)
+    (FOLDER / "RESULTS.md").write_text(text)
+    print(text)
+
+
+def _measured_apart(name: str) -> str:
+    """A section of what another machine or environment wrote; nothing where it has not."""
+    path = FOLDER / f"{name}.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text())
+    where = found.get("ours", {})
+    device, jax = where.get("device", "the TPU's compiler"), where.get("jax", found.get("jax"))
+    source = f"{device}, {found['date']}, commit {found['commit']}, JAX {jax}."
+    return f"\n## {name}\n\n{source}\n\n{found['table']}\n"
 
 
 if __name__ == "__main__":

@@ -1,147 +1,249 @@
-"""Everything that only an accelerator can tell, in one call of less than ten minutes.
+"""What only a GPU can tell, most important figures first, within a limit of seconds.
 
-    python -m benchmarks.gpu > benchmarks/gpu.json
+    python -m benchmarks.gpu --limit_s=165 --out=benchmarks/gpu.json
 
-Needs jax, flax, optax, safetensors and jaxtyping; PyTorch with CUDA for the comparison, without
-which only our side is measured. Training step at batch 32 in float32 and bfloat16, against PyTorch
-as it is and compiled; inference of 16 whole clips; the generator; the shipped teacher. It has not
-been run on a GPU yet: no figure of it is in `RESULTS.md`.
+Training step (frames uint8 in, Adam's update out), inference of whole clips and the generator, in
+float32 and bfloat16; PyTorch beside them, eager and with its cells compiled, where it is installed
+with CUDA. Times are alternated; floors come from a matrix product and a copy measured in the same
+minutes. Both sides run in processes of their own (`gpu_ours.py`, `gpu_torch.py`), so that neither
+can take the other's figures away: what cannot be built, or does not fit the memory, says so in its
+row. Compiles a round of programs at once, times it, and goes on until time is up.
+
+Needs jax, flax, optax, jaxtyping and safetensors; `--tiny` is for trying the script out on a CPU.
 """
 
 import argparse
-import functools
+import dataclasses
+import datetime
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
 
-import jax
-import jax.numpy as jnp
-import optax
+from benchmarks.gpu_process import Clock, Process
 
-from benchmarks import students, timing
-from echodfkd_jax.networks.inference import predict_clips
-from echodfkd_jax.networks.loaded import LoadedNetwork
-from echodfkd_jax.synthesis import make_clip
-from echodfkd_jax.teachers import load_teacher
-from echodfkd_jax.training.state import TrainState
-from echodfkd_jax.training.step import train_step
+REPETITIONS, BLOCK_S = 5, 0.3
+# A round is timed without the programs that take longer than this to be made; theirs comes later.
+PATIENCE_S = 60.0
+MATRIX, VECTOR = 8192, 2**29
+SIDES = {"ours": ("plain", "lean", "blocks"), "torch": ("eager", "compiled")}
+FIGURES = ("ceilings", "training", "inference", "generator")
 
-BATCH, WINDOW, WINDOW_SIDE = 32, 25, 56
-CLIPS, FRAMES, SIDE = 16, 176, 112
-SIZES = ((3, 3), (3, 1))
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One program to be timed; what differs within a group is `side` and `form`.
+
+    Attributes:
+        figure: one of `FIGURES`.
+        side: "ours" or "torch".
+        form: one of the side's `SIDES`.
+        dtype: of the products' factors.
+        blocks: k of the student.
+        layers: n of the student.
+        pixels: the frames' side.
+        batch: clips.
+        frames: of each clip.
+    """
+
+    figure: str
+    side: str
+    form: str
+    dtype: str
+    blocks: int = 0
+    layers: int = 0
+    pixels: int = 0
+    batch: int = 0
+    frames: int = 0
+
+    @property
+    def group(self) -> str:
+        """What is measured, in words: the same for all that are held against each other."""
+        if self.figure == "ceilings":
+            return f"{self.form}, {self.dtype}"
+        size = f"{self.batch} x {self.frames} frames of {self.pixels}x{self.pixels}"
+        if self.figure == "generator":
+            return f"generator, {size}"
+        return f"{self.figure}, k={self.blocks} n={self.layers}, {size}, {self.dtype}"
+
+    @property
+    def column(self) -> str:
+        """Whose it is, in words."""
+        return f"{self.side} {self.form}"
+
+
+def plan(*, tiny: bool) -> list[list[Case]]:
+    """Rounds of cases, the most important first."""
+    ceilings = [
+        Case("ceilings", "ours", form, dtype, batch=64 if tiny else size)
+        for form, dtype, size in (
+            ("product", "bfloat16", MATRIX),
+            ("product", "float32", MATRIX),
+            ("copy", "float32", VECTOR),
+        )
+    ]
+
+    def student(figure: str, size: str, batch: int, *forms: str) -> list[Case]:
+        blocks, layers = int(size[0]), int(size[1])
+        pixels = 112 if size == "33" or figure == "inference" else 56
+        frames = 176 if figure == "inference" else 25
+        if tiny:
+            blocks, layers, pixels, frames, batch = blocks - 2, 1, pixels // 7, 3, batch // 8
+        return [
+            Case(figure, side, form, dtype, blocks, layers, pixels, batch, frames)
+            for dtype in ("float32", "bfloat16")
+            for side, known in SIDES.items()
+            for form in known
+            if form in forms
+        ]
+
+    ours, torch = ("plain", "blocks"), ("eager", "compiled")
+    clips = {"pixels": 112, "batch": 2 if tiny else 32, "frames": 3 if tiny else 25}
+    generator = [Case("generator", "ours", "plain", "float32", **clips)]
+    return [
+        ceilings + student("training", "33", 32, *ours, *torch),
+        student("training", "31", 32, *ours, *torch) + generator,
+        student("inference", "33", 16, *ours, "eager") + student("training", "33", 32, "lean"),
+        student("training", "33", 8, *ours, *torch) + student("training", "31", 128, *ours, *torch),
+        student("training", "31", 8, *ours, *torch)
+        + student("inference", "31", 16, *ours, "eager"),
+        # Kept for the backward pass: about 100 GB in PyTorch.
+        student("training", "33", 128, *ours) + student("training", "33", 64, *ours),
+    ]
+
+
+def measure(cases: list[Case], processes: dict[str, Process], clock: Clock) -> dict[Case, dict]:
+    """Times programs that are ready, alternately; those that fail get an `error`."""
+    found: dict[Case, dict] = {case: {"times": []} for case in cases}
+    counts = dict.fromkeys(cases, 1)
+    # The first two rounds only warm up and say how many calls make a block.
+    for number in range(2 + REPETITIONS):
+        for case in cases:
+            if "error" in found[case]:
+                continue
+            answer = processes[case.side].run(case, counts[case], clock)
+            if "error" in answer:
+                found[case] = {"times": found[case]["times"], "error": answer["error"]}
+                continue
+            each = answer["seconds"] / counts[case]
+            if number < 2:
+                counts[case] = max(1, min(50, round(BLOCK_S / max(each, 1e-6))))
+            else:
+                found[case]["times"].append(each)
+    return found
+
+
+def summary(case: Case, ready: dict, found: dict) -> dict:
+    """A case's row of the JSON."""
+    row = {**dataclasses.asdict(case), "group": case.group, "column": case.column, **ready}
+    times = sorted(found["times"])
+    if times:
+        last = len(times) - 1
+        row |= {
+            "median_s": statistics.median(times),
+            "low_s": times[round(0.25 * last)],
+            "high_s": times[round(0.75 * last)],
+            "repetitions": len(times),
+        }
+    if "error" in found:
+        row["error"] = found["error"]
+    return row
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: a line per group; times as median, ratios to PyTorch's best and to the floor."""
+    rates = {
+        row["group"]: row["work"] / row["median_s"]
+        for row in rows
+        if row["figure"] == "ceilings" and "median_s" in row
+    }
+    lines = [f"{name}: {rate / 1e12:.4g} T/s" for name, rate in rates.items()]
+    columns = [f"{side} {form}" for side, forms in SIDES.items() for form in forms]
+    heads = ["case", *columns, "of PyTorch's best", "times the floor", "our temporaries"]
+    lines += ["", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    groups = dict.fromkeys(row["group"] for row in rows if row["figure"] != "ceilings")
+    for group in groups:
+        members = {row["column"]: row for row in rows if row["group"] == group}
+        lines.append(f"| {' | '.join([group, *_cells(members, columns, rates)])} |")
+    return "\n".join(lines)
+
+
+def _cells(members: dict[str, dict], columns: list[str], rates: dict[str, float]) -> list[str]:
+    cells, best = [], {}
+    for column in columns:
+        row = members.get(column, {})
+        if "median_s" in row:
+            loss = f", loss {row['first_loss']:.5f}" if row.get("first_loss") else ""
+            cells.append(f"{1000 * row['median_s']:.4g} ms{loss}")
+            side = row["side"]
+            best[side] = min(best.get(side, float("inf")), row["median_s"])
+        else:
+            cells.append(str(row.get("error", ""))[:60])
+    ratio = f"{best['ours'] / best['torch']:.2f}" if len(best) == 2 else ""
+    row = members.get("ours plain", {})
+    rate = rates.get(f"product, {row.get('dtype')}")
+    has_floor = "ours" in best and rate and row.get("work")
+    floor = f"{best['ours'] * rate / row['work']:.1f}" if has_floor else ""
+    memory = f"{row['temporaries'] / 1e9:.2f} GB" if row.get("temporaries") else ""
+    return [*cells, ratio, floor, memory]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=10)
+    clock = Clock()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--limit_s", type=float, default=165.0)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("benchmarks/gpu.json"))
+    parser.add_argument("--only", nargs="*", choices=FIGURES, default=FIGURES)
+    parser.add_argument("--tiny", action="store_true", help="sizes for a CPU; no figures to keep")
     options = parser.parse_args()
-    rows = []
-    for blocks, layers in SIZES:
-        rows.append(_training(blocks, layers, options.repetitions))
-        rows.append(_inference(blocks, layers, options.repetitions))
-    rows += [_generator(options.repetitions), _labelling(options.repetitions)]
-    timing.emit("gpu", rows)
+    clock.stop_after(options.limit_s - 3.0)
+    rounds = [[c for c in cases if c.figure in options.only] for cases in plan(tiny=options.tiny)]
+    processes = {side: Process(f"benchmarks.gpu_{side}") for side in SIDES}
+    rows: list[dict] = []
+    late: list[Case] = []
+    # After the last round what is still being made has all the time that is left.
+    for cases in [*filter(None, rounds), []]:
+        if clock.left() <= 0:
+            break
+        for case in cases:
+            processes[case.side].prepare(case)
+        due = late + cases
+        waiting = clock.shorter(PATIENCE_S if cases else clock.left())
+        for case in due:
+            processes[case.side].wait(case, waiting)
+        late = [case for case in due if processes[case.side].ready(case) is None]
+        for group in dict.fromkeys(case.group for case in due):
+            members = [case for case in due if case.group == group and case not in late]
+            rows += _group(members, processes, clock)
+            print(f"{clock.passed():.0f} s: {group}", file=sys.stderr, flush=True)
+            _write(options.out, rows, processes, clock)
+        for case in due:
+            if case not in late:
+                processes[case.side].drop(case)
+    for process in processes.values():
+        process.end()
+    rows += [summary(case, {"error": "not ready in time"}, {"times": []}) for case in late]
+    _write(options.out, rows, processes, clock)
+    print(table(rows))
 
 
-def _training(blocks: int, layers: int, repetitions: int) -> dict:
-    frames = students.clips(BATCH, WINDOW, WINDOW_SIDE)[..., None]
-    data = jax.device_put({"video": frames, "target": frames})
-    optimizer = optax.adam(1e-3)
-    functions = {}
-    for name, dtype in (("ours", jnp.float32), ("ours, bfloat16", jnp.bfloat16)):
-        model, variables = students.ours(blocks, layers, dtype=dtype)
-        params = variables["params"]
-        state = TrainState(
-            jnp.zeros((), jnp.int32), params, variables["batch_stats"], optimizer.init(params)
-        )
-        step = jax.jit(
-            functools.partial(
-                train_step, model=model, optimizer=optimizer, expand=lambda b: b, axis_name=None
-            )
-        )
-        functions[name] = functools.partial(step, state, data)
-    functions |= _torch_steps(blocks, layers, frames)
-    times = timing.alternate(functions, repetitions=repetitions, warmup=3)
-    flops = 3 * BATCH * WINDOW * students.flops_per_frame(blocks, layers, WINDOW_SIDE)
-    return {
-        "case": f"training, k={blocks} n={layers}, batch {BATCH}, {WINDOW} x {WINDOW_SIDE}^2",
-        "times": times,
-        "floor_s": flops / timing.peaks()["flops_per_s"],
-    }
+def _group(members: list[Case], processes: dict[str, Process], clock: Clock) -> list[dict]:
+    ready = {case: processes[case.side].ready(case) for case in members}
+    found = measure([c for c in members if "error" not in ready[c]], processes, clock)
+    return [summary(case, ready[case], found.get(case, {"times": []})) for case in members]
 
 
-def _torch_steps(blocks: int, layers: int, frames) -> dict:
-    try:
-        import torch
-    except ImportError:
-        return {}
-    if not torch.cuda.is_available():
-        return {}
-    _, variables = students.ours(blocks, layers)
-    steps = {}
-    for name, compiled in (("torch", False), ("torch.compile", True)):
-        student = students.theirs(variables, blocks, layers).cuda().train()
-        run = torch.compile(student) if compiled else student
-        optimizer = torch.optim.Adam(student.parameters(), 1e-3)
-        video = torch.tensor(frames).movedim(-1, 2).float().cuda()
-        target = video / 255
-
-        def step(run=run, optimizer=optimizer, video=video, target=target) -> None:
-            optimizer.zero_grad()
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(run(video), target)
-            loss.backward()
-            optimizer.step()
-            torch.cuda.synchronize()
-
-        steps[name] = step
-    return steps
-
-
-def _inference(blocks: int, layers: int, repetitions: int) -> dict:
-    model, variables = students.ours(blocks, layers)
-    frames = students.clips(CLIPS, FRAMES, SIDE)
-    functions = {"ours": lambda: predict_clips(LoadedNetwork(model, variables), frames)}
-    try:
-        import torch
-
-        if torch.cuda.is_available():
-            student = students.theirs(variables, blocks, layers).cuda().eval()
-
-            def theirs():
-                with torch.inference_mode():
-                    video = torch.from_numpy(frames).cuda().float()[:, :, None]
-                    prob = torch.sigmoid(student(video)[:, :, 0])
-                    return (255 * prob).round().to(torch.uint8).cpu().numpy()
-
-            functions["torch"] = theirs
-    except ImportError:
-        pass
-    times = timing.alternate(functions, repetitions=max(1, repetitions // 2))
-    flops = CLIPS * FRAMES * students.flops_per_frame(blocks, layers, SIDE)
-    return {
-        "case": f"inference, k={blocks} n={layers}, {CLIPS} clips of {FRAMES} x {SIDE}^2",
-        "times": times,
-        "floor_s": flops / timing.peaks()["flops_per_s"],
-    }
-
-
-def _generator(repetitions: int) -> dict:
-    keys = jax.random.split(jax.random.key(0), BATCH)
-    make = jax.jit(jax.vmap(lambda key: make_clip(key, num_frames=WINDOW)))
-    times = timing.alternate({"make": lambda: make(keys)}, repetitions=repetitions)
-    return {
-        "case": f"generator, {BATCH} clips of {WINDOW} frames",
-        "times": times,
-        "frames_per_s": BATCH * WINDOW / times["make"]["median_s"],
-    }
-
-
-def _labelling(repetitions: int) -> dict:
-    (frames,) = students.clips(1, 1024, SIDE)
-    teacher = load_teacher("unet")
-    times = timing.alternate({"label": lambda: teacher(frames)}, repetitions=repetitions)
-    return {
-        "case": f"shipped teacher, {len(frames)} frames",
-        "times": times,
-        "frames_per_s": len(frames) / times["label"]["median_s"],
-    }
+def _write(path: pathlib.Path, rows: list[dict], processes: dict[str, Process], clock: Clock):
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    about = {side: process.about for side, process in processes.items()}
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    found = {"figure": "gpu", "date": today, "commit": commit, "passed_s": clock.passed()}
+    path.write_text(
+        json.dumps({**found, **about, "table": table(rows), "rows": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

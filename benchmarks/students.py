@@ -1,5 +1,6 @@
 """The student on both sides of a comparison: ours, and the same network in PyTorch."""
 
+import math
 from typing import Any
 
 import jax
@@ -17,11 +18,21 @@ def clips(batch: int, num_frames: int, side: int) -> np.ndarray:
 
 
 def ours(blocks: int, layers: int, **fields: Any) -> tuple[ConvLSTMUNet, dict[str, Any]]:
-    """The student and random weights, with running statistics that are not those of birth."""
+    """The student and random weights, with running statistics that are not those of birth.
+
+    Drawn by numpy: `model.init` compiles for seconds, and the time of nothing here depends on them.
+    """
     model = ConvLSTMUNet(blocks=blocks, layers=layers, **fields)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 112, 112, 1)))
-    stats = jax.tree.map(lambda x: x + 0.1, variables["batch_stats"])
-    return model, {"params": variables["params"], "batch_stats": stats}
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1, 112, 112, 1)))
+    rng = np.random.default_rng(0)
+
+    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        if path[-1].key != "kernel":
+            return jnp.full(leaf.shape, 1.1 if path[-1].key in ("scale", "var") else 0.1)
+        bound = math.prod(leaf.shape[:-1]) ** -0.5
+        return jnp.asarray(rng.uniform(-bound, bound, leaf.shape), leaf.dtype)
+
+    return model, jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def theirs(variables: dict[str, Any], blocks: int, layers: int) -> Any:

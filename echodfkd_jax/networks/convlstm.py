@@ -1,5 +1,6 @@
 """The published student: a ConvLSTM U-Net without skip connections (Petit et al., 2409.07566)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -8,14 +9,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.networks.blocks import (
+    PIXEL,
+    Block,
+    Form,
+    form_of_backend,
+    over_blocks,
+    regroup,
+)
 from echodfkd_jax.networks.convolution import varying_like
 from echodfkd_jax.networks.layers import (
     BatchNorm,
+    Head,
     UpConv3x3,
     average_pool,
-    max_pool_2x2,
+    max_pool_blocks,
     resize_bilinear,
-    squares_to_pixels,
     standardise,
     torch_uniform,
 )
@@ -31,26 +40,41 @@ class ConvLSTMCell(nn.Module):
     Attributes:
         features: channels of the hidden state.
         dtype: type of the products' factors and of the hidden state; the cell state is float32.
+        keep_gates: see `blocks.Form`.
     """
 
     features: int
     dtype: Any = jnp.float32
+    keep_gates: bool = True
 
     @nn.compact
-    def _weights(self, channels: int) -> tuple[Array, Array]:
+    def _weights(self, channels: int, block: Block) -> tuple[Array, Array]:
+        channels //= block.pixels
         both = channels + self.features
         init = torch_uniform(9 * both)
         kernel = self.param("kernel", init, (3, 3, both, 4 * self.features))
         bias = self.param("bias", init, (4 * self.features,))
+        halves = []
+        for half in jnp.split(kernel, [channels], 2):
+            wide = over_blocks(half, block)
+            wide = wide.reshape(*wide.shape[:-1], 4, self.features)
+            # Gate by gate: what is added and multiplied then lies together for a whole block.
+            wide = jnp.moveaxis(wide, -2, -4)
+            halves.append(wide.reshape(3, 3, half.shape[2] * block.pixels, -1))
+        kernel = jnp.concatenate(halves, 2)
+        bias = jnp.tile(bias.reshape(4, -1), block.pixels).ravel()
         return jnp.asarray(kernel, self.dtype), jnp.asarray(bias, jnp.float32)
 
-    def __call__(self, inputs: Float[Array, "t b h w x"]) -> Float[Array, "t b h w y"]:
-        """Runs over all frames from a zero state and gives the hidden states."""
-        return run_cell(inputs.astype(self.dtype), *self._weights(inputs.shape[-1]))
+    def __call__(
+        self, inputs: Float[Array, "t b h w x"], block: Block = PIXEL
+    ) -> Float[Array, "t b h w y"]:
+        """Runs over all frames, in blocks, from a zero state and gives the hidden states."""
+        weights = self._weights(inputs.shape[-1], block)
+        return run_cell(inputs.astype(self.dtype), *weights, keep_gates=self.keep_gates)
 
-    def advance(self, state: State, inputs: Float[Array, "b h w x"]) -> State:
+    def advance(self, state: State, inputs: Float[Array, "b h w x"], block: Block = PIXEL) -> State:
         """Runs over one frame."""
-        weights = self._weights(inputs.shape[-1])
+        weights = self._weights(inputs.shape[-1], block)
         return advance_cell(state, inputs.astype(self.dtype), *weights)[0]
 
 
@@ -78,6 +102,7 @@ class ConvLSTMUNet(nn.Module):
         dtype: type of the products' factors; cell state, statistics and logits stay float32.
         remat: in training, what happens inside a ConvLSTM layer is computed again for its gradient
             instead of being kept: gates and states of one layer at a time are in memory.
+        form: how it is computed; None: as suits the devices of this process.
     """
 
     blocks: int
@@ -90,21 +115,21 @@ class ConvLSTMUNet(nn.Module):
     axis_name: str | None = None
     dtype: Any = jnp.float32
     remat: bool = False
+    form: Form | None = None
 
     def setup(self) -> None:
         """Declares the layers; the names say block and layer."""
         widths = [self.filters * 2**block for block in range(self.blocks)]
         names = [(block, layer) for block in range(self.blocks) for layer in range(self.layers)]
         norm = {"axis_name": self.axis_name, "dtype": self.dtype}
-        make_cell = nn.remat(ConvLSTMCell) if self.remat else ConvLSTMCell
-        self.cell = {f"{b}_{n}": make_cell(widths[b], self.dtype) for b, n in names}
+        make_cell = nn.remat(ConvLSTMCell, static_argnums=2) if self.remat else ConvLSTMCell
+        cell = {"dtype": self.dtype, "keep_gates": self._form.keep_gates}
+        self.cell = {f"{b}_{n}": make_cell(widths[b], **cell) for b, n in names}
         self.cell_norm = {f"{b}_{n}": BatchNorm(**norm) for b, n in names}
         decoder = range(self.blocks - 1)
         self.decoder = {f"{b}": UpConv3x3(widths[b], self.dtype) for b in decoder}
         self.decoder_norm = {f"{b}": BatchNorm(**norm) for b in decoder}
-        self.head = nn.Dense(
-            1, kernel_init=torch_uniform(self.filters), bias_init=torch_uniform(self.filters)
-        )
+        self.head = Head()
 
     def __call__(
         self, video: Float[Array, "b t h w 1"], *, train: bool = False
@@ -128,18 +153,13 @@ class ConvLSTMUNet(nn.Module):
         frames = video.swapaxes(0, 1)
         frames = jnp.concatenate([frames[:1]] * self.warmup + [frames])
         leading = frames.shape[:2]
-        hidden = self._read(frames.reshape(-1, *frames.shape[2:]))
-        blocks = []
-        for block in range(self.blocks):
-            if block:
-                hidden = max_pool_2x2(hidden)
-            for layer in range(self.layers):
-                name = f"{block}_{layer}"
-                outputs = self.cell[name](hidden.reshape(*leading, *hidden.shape[1:]))
-                merged = outputs.reshape(-1, *outputs.shape[2:])
-                hidden = self.cell_norm[name](merged, train=train)
-            blocks.append(hidden)
-        logits = self._decode(blocks, train=train)
+
+        def run(name: str, hidden: Array, block: Block) -> Array:
+            outputs = self.cell[name](hidden.reshape(*leading, *hidden.shape[1:]), block)
+            merged = outputs.reshape(-1, *outputs.shape[2:])
+            return self.cell_norm[name](merged, train=train, block=block)
+
+        logits = self._through(frames.reshape(-1, *frames.shape[2:]), run, train=train)
         return logits.reshape(*leading, *logits.shape[1:])[self.warmup :].swapaxes(0, 1)
 
     def initial_carry(self, batch: Any, height: int, width: int) -> Carry:
@@ -154,7 +174,9 @@ class ConvLSTMUNet(nn.Module):
         carry = []
         for block in range(self.blocks):
             shrink = self.stride * 2**block
-            shape = (batch, height // shrink, width // shrink, self.filters * 2**block)
+            pixels, channels = self._blocks(height, width)[block], self.filters * 2**block
+            down, right = shrink * pixels.rows, shrink * pixels.columns
+            shape = (batch, height // down, width // right, channels * pixels.pixels)
             state = (jnp.zeros(shape, self.dtype), jnp.zeros(shape, jnp.float32))
             carry += [state] * self.layers
         return tuple(carry)
@@ -177,43 +199,64 @@ class ConvLSTMUNet(nn.Module):
         """
 
         def step(carry: Carry, frame: Array) -> tuple[Carry, Array]:
-            hidden = self._read(frame)
-            states, blocks = [], []
-            for block in range(self.blocks):
-                if block:
-                    hidden = max_pool_2x2(hidden)
-                for layer in range(self.layers):
-                    name = f"{block}_{layer}"
-                    states.append(self.cell[name].advance(carry[len(states)], hidden))
-                    hidden = self.cell_norm[name](states[-1][0], train=False)
-                blocks.append(hidden)
-            return tuple(states), self._decode(blocks, train=False)
+            states: list[State] = []
+
+            def run(name: str, hidden: Array, block: Block) -> Array:
+                states.append(self.cell[name].advance(carry[len(states)], hidden, block))
+                return self.cell_norm[name](states[-1][0], train=False, block=block)
+
+            logits = self._through(frame, run, train=False)
+            return tuple(states), logits
 
         carry = jax.tree.map(lambda state: varying_like(state, video), carry)
         carry, logits = jax.lax.scan(step, carry, video.swapaxes(0, 1))
         return carry, logits.swapaxes(0, 1)
 
-    def _read(self, frames: Array) -> Array:
-        frames = average_pool(frames, self.stride)
-        return standardise(frames) if self.normalise else frames
+    def _through(
+        self, frames: Array, run: Callable[[str, Array, Block], Array], *, train: bool
+    ) -> Array:
+        """From frames (n, h, w, 1) to logits; `run` is a recurrent layer with its normalisation."""
+        blocks = self._blocks(*frames.shape[1:3])
+        hidden = average_pool(frames, self.stride)
+        hidden = standardise(hidden) if self.normalise else hidden
+        held, outputs = PIXEL, []
+        for level, block in enumerate(blocks):
+            if level:
+                hidden, held = max_pool_blocks(hidden, held)
+            hidden, held = regroup(hidden, held, block), block
+            for layer in range(self.layers):
+                hidden = run(f"{level}_{layer}", hidden, block)
+            outputs.append(hidden)
+        return self._decode(outputs, blocks, train=train)
 
-    def _decode(self, blocks: list[Array], *, train: bool) -> Array:
-        """From the blocks' outputs, finest first, to logits at the input's resolution."""
-        hidden = blocks[-1]
-        for block in reversed(range(self.blocks - 1)):
-            squares = self.decoder[f"{block}"](hidden)
-            squares = self.decoder_norm[f"{block}"](squares, train=train)
+    def _decode(self, outputs: list[Array], blocks: list[Block], *, train: bool) -> Array:
+        """From the levels' outputs, finest first, to logits at the input's resolution."""
+        hidden, held = outputs[-1], blocks[-1]
+        for level in reversed(range(self.blocks - 1)):
+            hidden, held = self.decoder[f"{level}"](hidden, held), held.twice
+            hidden = self.decoder_norm[f"{level}"](hidden, train=train, block=held)
+            # The head looks at single pixels: rearranging its one channel is cheaper.
+            if level or self.skips:
+                hidden, held = regroup(hidden, held, blocks[level]), blocks[level]
             if self.skips:
-                hidden = squares_to_pixels(squares) + blocks[block]
-            else:
-                # The head looks at single pixels: rearranging its one channel is cheaper.
-                hidden = squares_to_pixels(squares if block else self._head(squares))
-        has_head = self.blocks > 1 and not self.skips
-        logits = hidden if has_head else self._head(hidden)
+                hidden = hidden + outputs[level]
+        logits = regroup(self.head(hidden, held), held, PIXEL)
         return resize_bilinear(logits, self.stride)
 
-    def _head(self, hidden: Array) -> Array:
-        return self.head(hidden.astype(jnp.float32))
+    @property
+    def _form(self) -> Form:
+        return form_of_backend() if self.form is None else self.form
+
+    def _blocks(self, height: int, width: int) -> list[Block]:
+        """Every level's blocks, finest first, for frames of so many pixels."""
+        return [
+            self._form.block(
+                self.filters * 2**level,
+                height // (self.stride * 2**level),
+                width // (self.stride * 2**level),
+            )
+            for level in range(self.blocks)
+        ]
 
     def _check_sides(self, height: int, width: int) -> None:
         multiple = self.stride * 2 ** (self.blocks - 1)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from echodfkd_jax.networks.blocks import PIXEL, Block, over_blocks, regroup
 from echodfkd_jax.networks.convolution import convolve_3x3
 
 # torch.nn.BatchNorm2d's defaults, with which the published weights were trained.
@@ -68,9 +69,11 @@ class UpConv3x3(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, inputs: Float[Array, "n h w x"]) -> Float[Array, "n h w*4 y"]:
-        """Gives the four pixels of each square one after another, for `squares_to_pixels`."""
-        n, height, width, channels = inputs.shape
+    def __call__(
+        self, inputs: Float[Array, "n h w _"], block: Block = PIXEL
+    ) -> Float[Array, "n h w _"]:
+        """Enlarges and convolves images in blocks; gives them in blocks of `block.twice`."""
+        channels = inputs.shape[-1] // block.pixels
         init = torch_uniform(9 * channels)
         kernel = self.param("kernel", init, (3, 3, channels, self.features))
         bias = self.param("bias", init, (self.features,))
@@ -79,16 +82,26 @@ class UpConv3x3(nn.Module):
         rows = jnp.array([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]])
         rows = rows.astype(jnp.float32)
         four = jnp.einsum("aui,bvj,ijxy->uvxaby", rows, rows, kernel, precision="highest")
-        four = four.reshape(3, 3, channels, 4 * self.features)
-        outputs = convolve_3x3(inputs.astype(self.dtype), four.astype(self.dtype))
-        return outputs.reshape(n, height, 4 * width, self.features) + bias.astype(self.dtype)
+        wide = over_blocks(four.reshape(3, 3, channels, 4 * self.features), block)
+        wide = wide.reshape(*wide.shape[:-1], 2, 2, self.features)
+        # From (row, column, row of the square, column of the square) to the larger block's order.
+        wide = wide.swapaxes(-4, -3).reshape(3, 3, inputs.shape[-1], -1)
+        outputs = convolve_3x3(inputs.astype(self.dtype), wide.astype(self.dtype))
+        return outputs + jnp.tile(bias, block.twice.pixels).astype(self.dtype)
 
 
-def squares_to_pixels(squares: Float[Array, "n h v c"]) -> Float[Array, "n 2*h v//2 c"]:
-    """Puts the four pixels of each square, listed along the row, into two rows of two."""
-    n, height, four_width, channels = squares.shape
-    split = squares.reshape(n, height, four_width // 4, 2, 2, channels).swapaxes(2, 3)
-    return split.reshape(n, 2 * height, four_width // 2, channels)
+class Head(nn.Module):
+    """One logit per pixel from its channels alone, in float32."""
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "n h w _"], block: Block) -> Float[Array, "n h w _"]:
+        """Gives images of one channel in the same blocks."""
+        channels = inputs.shape[-1] // block.pixels
+        init = torch_uniform(channels)
+        kernel = self.param("kernel", init, (channels, 1))
+        bias = self.param("bias", init, (1,))
+        wide = jnp.kron(jnp.eye(block.pixels, dtype=jnp.float32), kernel)
+        return inputs.astype(jnp.float32) @ wide + bias
 
 
 class BatchNorm(nn.Module):
@@ -107,17 +120,19 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, inputs: Float[Array, "n h w c"], *, train: bool) -> Float[Array, "n h w c"]:
+    def __call__(
+        self, inputs: Float[Array, "n h w c"], *, train: bool, block: Block = PIXEL
+    ) -> Float[Array, "n h w c"]:
         """Normalises with the batch's statistics (and updates the running ones) or the running."""
-        channels = inputs.shape[-1]
+        channels = inputs.shape[-1] // block.pixels
         scale = self.param("scale", nn.initializers.ones, (channels,))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,))
         inputs = inputs.astype(jnp.float32)
         if train:
-            mean = self._mean(inputs)
-            var = self._mean(jnp.square(inputs - mean))
+            mean = self._mean(inputs, block)
+            var = self._mean(jnp.square(inputs - jnp.tile(mean, block.pixels)), block)
             if not self.is_initializing():
                 devices = 1 if self.axis_name is None else jax.lax.axis_size(self.axis_name)
                 count = inputs.size // channels * devices
@@ -128,10 +143,11 @@ class BatchNorm(nn.Module):
         else:
             mean, var = running_mean.value, running_var.value
         factor = scale * jax.lax.rsqrt(var + BATCH_NORM_EPSILON)
-        return (inputs * factor + (bias - mean * factor)).astype(self.dtype)
+        factor, offset = (jnp.tile(x, block.pixels) for x in (factor, bias - mean * factor))
+        return (inputs * factor + offset).astype(self.dtype)
 
-    def _mean(self, inputs: Array) -> Array:
-        mean = jnp.mean(inputs, (0, 1, 2))
+    def _mean(self, inputs: Array, block: Block) -> Array:
+        mean = jnp.mean(jnp.mean(inputs, (0, 1, 2)).reshape(block.pixels, -1), 0)
         if self.axis_name is None or self.is_initializing():
             return mean
         return jax.lax.pmean(mean, self.axis_name)
@@ -149,6 +165,20 @@ def max_pool_2x2(inputs: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c
     top = _first_maximum(top[:, :, 0::2], top[:, :, 1::2])
     bottom = _first_maximum(bottom[:, :, 0::2], bottom[:, :, 1::2])
     return _first_maximum(top, bottom)
+
+
+def max_pool_blocks(images: Float[Array, "n _ _ _"], block: Block) -> tuple[Array, Block]:
+    """`max_pool_2x2` of images in blocks: the smaller images, and the blocks that they are in."""
+    if block == PIXEL:
+        return max_pool_2x2(images), block
+    even = Block(max(2, block.rows), max(2, block.columns))
+    images = regroup(images, block, even)
+    small = Block(even.rows // 2, even.columns // 2)
+    split = images.reshape(*images.shape[:3], small.rows, 2, small.columns, 2, -1)
+    top, bottom = (
+        _first_maximum(split[..., row, :, 0, :], split[..., row, :, 1, :]) for row in (0, 1)
+    )
+    return _first_maximum(top, bottom).reshape(*images.shape[:3], -1), small
 
 
 def _first_maximum(first: Array, second: Array) -> Array:

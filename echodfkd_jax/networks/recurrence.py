@@ -11,6 +11,8 @@ with the input's convolution of all frames made beforehand, whose result (four t
 state, for every frame) has to be written to memory and read again.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -43,8 +45,7 @@ def advance_cell(
         The next state, and the gates after their non-linearities (float32).
     """
     hidden, cell = state
-    both = jnp.concatenate([inputs, hidden], -1)
-    gates = _activate(convolve_3x3(both, kernel).astype(jnp.float32) + bias)
+    gates = _gates(jnp.concatenate([inputs, hidden], -1), kernel, bias)
     inward, forget, outward, candidate = jnp.split(gates, 4, -1)
     cell = forget * cell + inward * candidate
     return ((outward * jnp.tanh(cell)).astype(inputs.dtype), cell), gates
@@ -54,9 +55,19 @@ def run_cell(
     inputs: Float[Array, "t b h w x"],
     kernel: Float[Array, "3 3 both gates"],
     bias: Float[Array, "gates"],
+    *,
+    keep_gates: bool = True,
 ) -> Float[Array, "t b h w gates//4"]:
-    """All frames from a zero state; see `advance_cell`. Returns the hidden states."""
-    return _run(inputs, varying_like(kernel, inputs), varying_like(bias, inputs))
+    """All frames from a zero state; see `advance_cell`. Returns the hidden states.
+
+    `keep_gates` says where the backward pass has the gates from: memory, where they are two thirds
+    of all that is kept, or another convolution.
+    """
+    return _run(keep_gates, inputs, varying_like(kernel, inputs), varying_like(bias, inputs))
+
+
+def _gates(both: Array, kernel: Array, bias: Array) -> Array:
+    return _activate(convolve_3x3(both, kernel).astype(jnp.float32) + bias)
 
 
 def _activate(gates: Array) -> Array:
@@ -78,8 +89,10 @@ def _zero_state(inputs: Array, kernel: Array) -> State:
     return varying_like(hidden, inputs), varying_like(cell, inputs)
 
 
-@jax.custom_vjp
-def _run(inputs: Array, kernel: Array, bias: Array) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _run(keep_gates: bool, inputs: Array, kernel: Array, bias: Array) -> Array:
+    del keep_gates
+
     def step(state: State, inputs: Array) -> tuple[State, Array]:
         state, _ = advance_cell(state, inputs, kernel, bias)
         return state, state[0]
@@ -87,27 +100,39 @@ def _run(inputs: Array, kernel: Array, bias: Array) -> Array:
     return jax.lax.scan(step, _zero_state(inputs, kernel), inputs)[1]
 
 
-def _run_forward(inputs: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, ...]]:
+def _run_forward(
+    keep_gates: bool, inputs: Array, kernel: Array, bias: Array
+) -> tuple[Array, tuple[Array, ...]]:
     def step(state: State, inputs: Array) -> tuple[State, tuple[Array, ...]]:
-        state, gates = advance_cell(state, inputs, kernel, bias)
-        return state, (*state, gates.astype(inputs.dtype))
+        (hidden, cell), gates = advance_cell(state, inputs, kernel, bias)
+        # The cell before the frame: the one after it follows from the gates.
+        kept = (hidden, state[1], *((gates.astype(inputs.dtype),) if keep_gates else ()))
+        return (hidden, cell), kept
 
-    _, (hidden, cells, gates) = jax.lax.scan(step, _zero_state(inputs, kernel), inputs)
-    return hidden, (inputs, kernel, hidden, cells, gates)
+    _, (hidden, *kept) = jax.lax.scan(step, _zero_state(inputs, kernel), inputs)
+    return hidden, (inputs, kernel, bias, hidden, *kept)
 
 
-def _run_backward(saved: tuple[Array, ...], cotangent: Array) -> tuple[Array, Array, Array]:
-    inputs, kernel, hidden, cells, gates = saved
-    zero_hidden, zero_cell = _zero_state(inputs, kernel)
+def _run_backward(
+    keep_gates: bool, saved: tuple[Array, ...], cotangent: Array
+) -> tuple[Array, Array, Array]:
+    inputs, kernel, bias, hidden, *kept = saved
+    _, zero_cell = _zero_state(inputs, kernel)
     channels = inputs.shape[-1]
 
     def step(carry: tuple[Array, ...], frame: tuple[Array, ...]) -> tuple[tuple, Array]:
         d_hidden, d_cell, d_kernel, d_bias = carry
-        d_output, inputs, hidden_before, cell_before, cell, gates = frame
-        gates = gates.astype(jnp.float32)
+        number, d_output, inputs, cell_before, *gates = frame
+        # Read where it lies: a shifted copy of all frames would be written first.
+        hidden_before = jax.lax.dynamic_index_in_dim(
+            hidden, jnp.maximum(number - 1, 0), keepdims=False
+        )
+        hidden_before = jnp.where(number > 0, hidden_before, jnp.zeros_like(hidden_before))
+        both = jnp.concatenate([inputs, hidden_before], -1)
+        gates = gates[0].astype(jnp.float32) if keep_gates else _gates(both, kernel, bias)
         inward, forget, outward, candidate = jnp.split(gates, 4, -1)
-        squashed = jnp.tanh(cell)
-        d_hidden = d_hidden + d_output
+        squashed = jnp.tanh(forget * cell_before + inward * candidate)
+        d_hidden = d_hidden + d_output.astype(jnp.float32)
         d_cell = d_cell + d_hidden * outward * (1 - squashed * squashed)
         d_gates = [d_cell * candidate, d_cell * cell_before, d_hidden * squashed, d_cell * inward]
         # The derivative of a sigmoid with value s is s - s^2, of a tanh 1 - s^2.
@@ -115,7 +140,6 @@ def _run_backward(saved: tuple[Array, ...], cotangent: Array) -> tuple[Array, Ar
         d_gates = jnp.concatenate(d_gates, -1) * (jnp.where(is_tanh, 1, gates) - gates * gates)
         d_bias = d_bias + d_gates.sum((0, 1, 2))
         d_gates = d_gates.astype(inputs.dtype)
-        both = jnp.concatenate([inputs, hidden_before], -1)
         d_kernel = d_kernel + kernel_gradient(both, d_gates)
         d_both = input_gradient(d_gates, kernel)
         d_hidden = d_both[..., channels:].astype(jnp.float32)
@@ -124,14 +148,7 @@ def _run_backward(saved: tuple[Array, ...], cotangent: Array) -> tuple[Array, Ar
     start = [zero_cell, zero_cell]
     for shape in (kernel.shape, kernel.shape[-1:]):
         start.append(varying_like(jnp.zeros(shape, jnp.float32), inputs))
-    frames = (
-        cotangent.astype(jnp.float32),
-        inputs,
-        jnp.concatenate([zero_hidden[None], hidden[:-1]]),
-        jnp.concatenate([zero_cell[None], cells[:-1]]),
-        cells,
-        gates,
-    )
+    frames = (jnp.arange(len(inputs)), cotangent, inputs, *kept)
     carry, d_inputs = jax.lax.scan(step, tuple(start), frames, reverse=True)
     return d_inputs, carry[2].astype(kernel.dtype), carry[3]
 

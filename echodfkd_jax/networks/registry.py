@@ -8,14 +8,15 @@ import flax.linen as nn
 
 from echodfkd_jax import seams
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.networks.blocks import form_of_backend
 
 NETWORKS = {
     "convlstm": "echodfkd_jax.networks.convlstm:ConvLSTMUNet",
     "unet": "echodfkd_jax.networks.unet:UNet",
 }
 # Fields that say how a model is run, not what its weights are.
-_RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat"})
-_DTYPES = ("float32", "bfloat16")
+_RUN_FIELDS = frozenset({"parent", "name", "axis_name", "dtype", "remat", "form"})
+_DTYPES = ("auto", "float32", "bfloat16")
 # Smallest and largest value of fields that are sizes; every block halves 112 pixels.
 _LIMITS = {
     "blocks": (1, 6),
@@ -34,11 +35,11 @@ def build_model(name: str, **fields: Any) -> nn.Module:
     Args:
         name: "convlstm" (the student), "unet" (per frame, the shipped teacher), or
             "package.module:Name" of a flax module with `axis_name` among its fields.
-        **fields: the model's fields.
+        **fields: the model's fields; `dtype` "auto" is bfloat16 on accelerators, float32 on CPUs.
 
     Raises:
-        UserError: an unknown name or field, a size that cannot be, or another `dtype` than float32
-            and bfloat16.
+        UserError: an unknown name or field, a size that cannot be, or another `dtype` than float32,
+            bfloat16 and auto.
     """
     kind = seams.find("config.model.name", name, NETWORKS)
     known = {field.name for field in dataclasses.fields(kind)} - {"parent", "name"}
@@ -51,6 +52,8 @@ def build_model(name: str, **fields: Any) -> nn.Module:
         raise UserError(
             f"config.model.dtype={fields['dtype']!r}: expected {' or '.join(map(repr, _DTYPES))}"
         )
+    if fields.get("dtype") == "auto":
+        fields["dtype"] = form_of_backend().dtype
     fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
     for field, (least, most) in _LIMITS.items():
         values = fields.get(field, least)

@@ -63,9 +63,9 @@ class ModelSettings(Section):
     warmup: int = setting(0, "looks at the first frame before a clip begins", least=0)
     stride: int = setting(1, "2: half the resolution each way, a quarter of the work", least=1)
     dtype: str = setting(
-        "float32",
-        "of the products' factors; weights and loss stay float32",
-        choices=("float32", "bfloat16"),
+        "auto",
+        "of the products' factors; 'auto': bfloat16 on TPU and GPU; weights and loss stay float32",
+        choices=("auto", "float32", "bfloat16"),
     )
     remat: bool = setting(
         False, "compute again instead of keep: less memory, slower", resumable=True

@@ -9,7 +9,7 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_student import from_torch
-from echodfkd_jax.networks import ConvLSTMUNet
+from echodfkd_jax.networks import ConvLSTMUNet, blocks
 from tests.networks.golden_student import TESTDATA, load_golden
 
 GOLDEN = (
@@ -21,9 +21,13 @@ GOLDEN = (
 NUM_WEIGHTS = json.loads((TESTDATA / "student_num_weights.json").read_text())
 
 
-def imported(golden):
+# The CPU's own, and the one that is chosen for a TPU, whose blocks of pixels go by the channels.
+FORMS_UNDER_TEST = [blocks.FORMS["cpu"], blocks.FORMS["tpu"]]
+
+
+def imported(golden, form=None):
     fields = {"blocks": golden.blocks, "layers": golden.layers, "filters": golden.filters}
-    return ConvLSTMUNet(**fields), from_torch(golden.state_dict, **fields)
+    return ConvLSTMUNet(**fields, form=form), from_torch(golden.state_dict, **fields)
 
 
 @functools.cache
@@ -58,18 +62,20 @@ def test_number_of_weights_is_the_published_one(size):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == NUM_WEIGHTS[size]
 
 
+@pytest.mark.parametrize("form", FORMS_UNDER_TEST)
 @pytest.mark.parametrize("name", GOLDEN)
-def test_imported_weights_give_the_published_networks_logits(name):
+def test_imported_weights_give_the_published_networks_logits(name, form):
     golden = load_golden(name)
-    model, variables = imported(golden)
+    model, variables = imported(golden, form)
     logits = infer(model)(variables, golden.video)
     assert_relatively_close(logits, golden.eval_logits, 1e-4)
 
 
+@pytest.mark.parametrize("form", FORMS_UNDER_TEST)
 @pytest.mark.parametrize("name", [*GOLDEN[:-1], pytest.param(GOLDEN[-1], marks=pytest.mark.slow)])
-def test_six_training_steps_are_those_of_the_published_network(name):
+def test_six_training_steps_are_those_of_the_published_network(name, form):
     golden = load_golden(name)
-    losses, logits = six_steps(golden)
+    losses, logits = six_steps(golden, form)
     np.testing.assert_allclose(losses, golden.train_losses, rtol=2e-5)
     # The recorded run's idle biases moved, each in a direction that rounding chose. PyTorch itself,
     # on one thread instead of two, in float64, or with pixels changed by 1e-7, ends up to 9e-4 from
@@ -106,14 +112,14 @@ def test_six_training_steps_are_those_of_pytorch(name):
     assert_relatively_close(logits, np.moveaxis(expected, 2, -1), tolerance)
 
 
-def six_steps(golden):
+def six_steps(golden, form=None):
     """Losses of six Adam steps and the logits after them.
 
     A decoder's convolution is followed by batch normalisation, so the gradient of its bias is zero
     but for rounding, which Adam turns into steps of 1e-3 while the running mean lags behind. Here
     it is exactly zero.
     """
-    model, variables = imported(golden)
+    model, variables = imported(golden, form)
     optimizer = optax.adam(1e-3)
 
     def loss_fn(params, batch_stats):

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from echodfkd_jax.networks.blocks import PIXEL, Block, regroup
 from echodfkd_jax.networks.layers import (
     BatchNorm,
     Conv3x3,
@@ -9,7 +10,6 @@ from echodfkd_jax.networks.layers import (
     average_pool,
     max_pool_2x2,
     resize_bilinear,
-    squares_to_pixels,
     upsample_nearest_2x,
 )
 
@@ -48,17 +48,11 @@ def test_bilinear_enlargement_has_half_pixel_centres():
     np.testing.assert_allclose(enlarged[0, 0, :, 0], [0, 1, 3, 4])
 
 
-def test_squares_become_two_rows_of_two():
-    squares = jnp.arange(8.0).reshape(1, 1, 8, 1)
-    pixels = squares_to_pixels(squares)[0, :, :, 0]
-    np.testing.assert_array_equal(pixels, [[0, 1, 4, 5], [2, 3, 6, 7]])
-
-
 def test_up_convolution_equals_upsampling_then_convolution():
     inputs = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
     variables = Conv3x3(6).init(jax.random.key(1), upsample_nearest_2x(inputs))
     wanted = Conv3x3(6).apply(variables, upsample_nearest_2x(inputs))
-    got = squares_to_pixels(UpConv3x3(6).apply(variables, inputs))
+    got = regroup(UpConv3x3(6).apply(variables, inputs), Block(2, 2), PIXEL)
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
