@@ -16,6 +16,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import ml_collections
 from absl import flags

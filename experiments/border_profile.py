@@ -1,13 +1,13 @@
 """How bright clips are across the ventricle's outline, region by region: generated beside real.
 
-    python -m experiments.border_profile                     what the generator makes
-    python -m experiments.border_profile --beside FOLDER     and how far it is from a folder of clips
+    python -m experiments.border_profile                   what the generator makes
+    python -m experiments.border_profile --beside FOLDER   and how far it is from a folder's clips
 
 FOLDER is in the EchoNet layout with `TeacherMasks/`; it is measured and never learned from. Numbers
 are percent of the frame's 97th percentile of brightness, by the distance to the outline in pixels
 of a 112-pixel frame (negative: inside), averaged over the frames in which the ventricle is largest
-(ED) and smallest (ES). Regions: septal (left) and lateral (right) wall between a quarter and 85 % of
-the way from apex to base, apex (the first eighth), base (the last tenth, within 10 pixels of the
+(ED) and smallest (ES). Regions: septal (left) and lateral (right) wall between a quarter and 85 %
+of the way from apex to base, apex (the first eighth), base (the last tenth, within 10 pixels of the
 axis). `--figure=FILE.png` draws the profiles, `--poor_windows=0` leaves out all windows but clear
 ones.
 """

@@ -34,5 +34,7 @@ def test_missing_field_is_an_error():
 
 
 def test_another_type_of_numbers_is_an_error():
-    with pytest.raises(UserError, match=r"config.model.dtype='float16': expected 'auto' or 'float32' or"):
+    with pytest.raises(
+        UserError, match=r"config.model.dtype='float16': expected 'auto' or 'float32' or"
+    ):
         build_model("convlstm", blocks=1, layers=1, dtype="float16")

@@ -54,8 +54,9 @@ class Anatomy(NamedTuple):
 def sample_anatomy(key: PRNGKeyArray, window: Window) -> Anatomy:
     """Draws a heart: from small and thick-walled to dilated, straight to strongly bowed.
 
-    One in five is wider and longer than most. One in eight has a right ventricle under load: large, reaching up to the apex, beside a small
-    left one. The worse the window, the more of the trabeculated layer looks solid.
+    One in five is wider and longer than most. One in eight has a right ventricle under load:
+    large, reaching up to the apex, beside a small left one. The worse the window, the more of the
+    trabeculated layer looks solid.
     """
     k = Draws(key)
     thick = by_window(window, clear=0.6, fair=0.8, poor=1.0)

@@ -60,9 +60,10 @@ def test_the_wall_lies_around_the_cavity_and_the_other_chambers_where_they_belon
         else:
             assert (place.below[at] < 0).all()
     assert (place.u[found == STRUCTURES.index("rv")] < 0).all()
-    assert place.u[found == STRUCTURES.index("la")].mean() > place.u[
-        found == STRUCTURES.index("ra")
-    ].mean()
+    assert (
+        place.u[found == STRUCTURES.index("la")].mean()
+        > place.u[found == STRUCTURES.index("ra")].mean()
+    )
     assert (place.outside[found == STRUCTURES.index("lv_myocardium")] > 0).all()
 
 
@@ -71,9 +72,7 @@ def test_the_wall_begins_beyond_a_gap_that_is_as_dark_as_blood(heart, place, oth
     levels = tissue.sample_tissue(jax.random.key(5), Grade.CLEAR)
     levels = levels._replace(blood=jnp.asarray(-60.0), septal=jnp.asarray(0.0))
     at = jax.jit(places)(wide)
-    level = np.asarray(
-        jax.jit(tissue.echo_level)(jax.random.key(6), wide, levels, others, at)
-    )
+    level = np.asarray(jax.jit(tissue.echo_level)(jax.random.key(6), wide, levels, others, at))
     septum = np.asarray((at.u < 0) & (at.s > 0.5) & (at.s < 0.8))
     outside = np.asarray(at.outside)
     gap = level[septum & (outside > 0.6) & (outside < 2.2)]
@@ -83,6 +82,6 @@ def test_the_wall_begins_beyond_a_gap_that_is_as_dark_as_blood(heart, place, oth
 
 def test_patches_are_of_few_kinds_with_borders_between_them():
     field = np.asarray(Draws(jax.random.key(0)).clusters(200, 200, 6, 3, 5.0))
-    values, counts = np.unique(np.round(field, 3), return_counts=True)
+    _values, counts = np.unique(np.round(field, 3), return_counts=True)
     assert 1 <= np.sum(counts > 0.05 * field.size) <= 3
     assert counts[counts > 0.05 * field.size].sum() > 0.6 * field.size
