@@ -140,7 +140,7 @@ def sample_scanner(key: PRNGKeyArray, window: Window) -> Scanner:
 
 
 def _gain(
-    k: Draws, depth: Array, beam: Array, *, poor: Array, good: Array, murk: Array
+    k: Draws, depth: Array, beam: Array, *, poor: Array | bool, good: Array | bool, murk: Array
 ) -> tuple[Float[Array, "d b"], Float[Array, "d 1"]]:
     """Gain of the tissue's echoes and of the user's sliders, dB."""
     mess = jnp.where(good, 0.3, 1.0)
@@ -166,7 +166,7 @@ def _gain(
 
 
 def _clutter_level(
-    k: Draws, depth: Array, beam: Array, *, poor: Array, good: Array, murk: Array
+    k: Draws, depth: Array, beam: Array, *, poor: Array | bool, good: Array | bool, murk: Array
 ) -> Float[Array, "d b"]:
     """Clutter that does not move, dB: near-field haze, broad veil, reverberation bands, fog."""
     haze_db = k.uniform(-39.0, -13.0) + 4.0 * murk

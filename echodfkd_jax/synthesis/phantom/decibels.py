@@ -15,6 +15,6 @@ def amplitude(level: Float[Array, "*n"]) -> Float[Array, "*n"]:
     return jnp.exp(level / NEPER)
 
 
-def added(*levels: Float[Array, "*n"]) -> Float[Array, "*n"]:
+def added(*levels: Float[Array, "..."]) -> Float[Array, "..."]:
     """The level of amplitudes added up; shapes broadcast. About the largest of the levels."""
     return NEPER * jax.nn.logsumexp(jnp.stack(jnp.broadcast_arrays(*levels)) / NEPER, axis=0)
