@@ -1,7 +1,10 @@
 """The shipped teacher: a U-Net that sees time, trained on generated clips and exact masks.
 
-    python main.py --config=configs/teacher.py --stage=train          hours on 2 cores; use a GPU
-    python main.py --config=configs/teacher.py:smoke --stage=train    a minute, to see it run
+    python main.py --config=configs/teacher.py --stage=train          two and a half minutes, H200
+    python main.py --config=configs/teacher.py:smoke --stage=train    some minutes, to see it run
+
+Expect a Dice of 0.943 against the exact masks on the validation clips after 2,500 steps of 32 clips
+(seed 0); on two CPU cores the same takes hours. `--stage=export` then writes the weights' file.
 
 Same job as the student's training (`configs/synthetic.py`), with other settings: clips are made on
 the device, endlessly, so nothing has to be prepared, and the target is the generator's own mask.

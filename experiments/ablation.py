@@ -49,7 +49,7 @@ def typical_scene() -> Scene:
         for name in Scene._fields
         if not name.endswith("_key")
     }
-    return Scene(**mean, **dict.fromkeys(["tissue_key", "scatterer_key", "noise_key"]))
+    return Scene(**mean, **dict.fromkeys(["level_key", "scatterer_key", "noise_key"]))
 
 
 def families() -> dict[str, Change]:
@@ -93,15 +93,25 @@ def families() -> dict[str, Change]:
         return scene._replace(movement=movement)
 
     def walls(scene: Scene) -> Scene:
-        tissue = scene.tissue._replace(
-            wall=jnp.full(2, jnp.mean(usual.tissue.wall)),
+        even = jnp.mean(jnp.stack([usual.levels.septal, usual.levels.lateral]))
+        levels = scene.levels._replace(
+            septal=even,
+            lateral=even,
+            lateral_rise=jnp.zeros(()),
+            lateral_slope=jnp.zeros(()),
             variation=jnp.zeros(()),
+            patches=jnp.zeros(()),
             apex_drop=jnp.zeros(()),
             dim=jnp.full((), 3.0),
             outer_fade=jnp.zeros(()),
             merged=jnp.zeros(()),
         )
-        return scene._replace(tissue=tissue)
+        return scene._replace(levels=levels)
+
+    def outline(scene: Scene) -> Scene:
+        heart = scene.heart
+        onto_wall = heart._replace(gap=jnp.full(2, 0.1), wall=heart.wall + heart.gap - 0.1)
+        return scene._replace(heart=onto_wall)
 
     def trabeculae(scene: Scene) -> Scene:
         heart = scene.heart._replace(
@@ -126,6 +136,7 @@ def families() -> dict[str, Change]:
         "regional motion": motion,
         "motion": still,
         "walls": walls,
+        "outline": outline,
         "trabeculae": trabeculae,
         "compaction": compaction,
         "valves": valves,
@@ -138,7 +149,7 @@ def families() -> dict[str, Change]:
             clutter=jnp.zeros_like(mean.clutter), noise=jnp.full_like(mean.noise, 1e-3)
         ),
         "gain": scanner(gain_db=jnp.zeros_like(mean.gain_db), tgc_db=jnp.zeros_like(mean.tgc_db)),
-        "display": scanner(floor_db=mean.floor_db, range_db=mean.range_db, gamma=mean.gamma),
+        "display": scanner(range_db=mean.range_db, gamma=mean.gamma, white=mean.white),
         "overlays": lambda scene: scene._replace(markings=jnp.zeros_like(scene.markings)),
         "compression": scanner(quality=jnp.zeros(()), sharpness=jnp.zeros(()), blend=jnp.zeros(())),
     }

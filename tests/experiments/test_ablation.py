@@ -51,7 +51,7 @@ def test_scores_of_a_network_that_is_always_right(monkeypatch):
     masks[:, 2:6, 2:6] = True
     masks[3:, 5] = False
     monkeypatch.setattr(
-        ablation, "predict_clip", lambda model, variables, frames: 255 * masks.astype(np.uint8)
+        ablation, "predict_clip", lambda network, frames: 255 * masks.astype(np.uint8)
     )
     found = ablation.score(None, {}, [(np.zeros((6, 8, 8), np.uint8), masks)])
     assert found == {
