@@ -4,6 +4,7 @@ import importlib.metadata
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -11,10 +12,10 @@ from packaging.utils import canonicalize_name
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def needed(requirements=ROOT / "requirements.txt"):
-    """Names of the distributions that a file of requirements leads to."""
-    lines = (line.partition("#")[0].strip() for line in requirements.read_text().splitlines())
-    waiting = [(Requirement(line), "") for line in lines if line]
+def needed():
+    """Names of the distributions that the package, and so requirements.txt, asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    waiting = [(Requirement(text), "") for text in project["dependencies"]]
     found, seen = set(), set()
     while waiting:
         requirement, extra = waiting.pop()

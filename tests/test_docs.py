@@ -76,7 +76,7 @@ def test_every_block_runs(page, checkout, bare):
 def test_formats_without_packages_of_their_own(kind, checkout, bare):
     command = ["main.py", "--stage=export", "--config=configs/synthetic.py"]
     command += [f"--config.export.format={kind}", f"--config.export.file=student.{kind}"]
-    run(checkout, str(bare / "python"), *command, "--config.predict.weights=small")
+    run(checkout, str(bare / "python"), *command, "--config.student.weights=small")
     assert (checkout / f"student.{kind}").is_file()
 
 

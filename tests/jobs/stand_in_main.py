@@ -10,7 +10,6 @@ import multiprocessing.process
 import os
 import pathlib
 import sys
-import types
 from typing import NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 from echodfkd_jax import cli
+from echodfkd_jax.datasets import generators, prepared
 from echodfkd_jax.types import Clip
 
 SIZE = 16
@@ -71,17 +71,15 @@ class DiscSplit:
 
 
 def install() -> None:
-    """Puts the stand-ins where the job looks for the generator and the data set."""
-    synthesis = types.ModuleType("echodfkd_jax.synthesis")
-    synthesis.make_clip, synthesis.TRAINING_POOR_WINDOWS = make_clip, 0.5
-    dataset = types.ModuleType("echodfkd_jax.datasets.prepared")
-    dataset.directory = lambda *args, **kwargs: pathlib.Path("discs")
-    dataset.open_split = lambda folder, split: DiscSplit(*{"train": (6, 1)}.get(split, (3, 2)))
-    import echodfkd_jax.datasets
+    """Puts the stand-ins where the job finds the generator and the data set."""
+    generators.GENERATORS["phantom"] = f"{__name__}:disc_generator"
+    prepared.directory = lambda *args, **kwargs: pathlib.Path("discs")
+    prepared.open_split = lambda folder, split: DiscSplit(*{"train": (6, 1)}.get(split, (3, 2)))
 
-    echodfkd_jax.datasets.prepared = dataset
-    sys.modules[synthesis.__name__] = synthesis
-    sys.modules[dataset.__name__] = dataset
+
+def disc_generator() -> generators.Phantom:
+    """Discs by the name of the built-in generator."""
+    return generators.Phantom("discs", make_clip, 0.5)
 
 
 def start(

@@ -57,20 +57,20 @@ def stages(disk, clips, recorded):
             synthetic,
             f"--config.predict.inputs={clips}/Videos",
             f"--config.predict.output={disk}/out",
-            "--config.predict.weights=small",
+            "--config.student.weights=small",
         ],
         "evaluate": [
             synthetic,
             f"--config.workdir={disk}/evaluated",
             f"--config.eval.clips_dir={clips}",
             "--config.eval.split=all",
-            "--config.eval.weights=small",
+            "--config.student.weights=small",
         ],
         "report": [synthetic, run],
         "export": [
             synthetic,
             f"--config.export.file={disk}/out/student.safetensors",
-            "--config.predict.weights=best",
+            "--config.student.weights=best",
         ],
         "prepare": [
             "--config=configs/echonet_dynamic.py",

@@ -65,5 +65,5 @@ def test_a_run_of_a_version_without_a_field_is_refused(tmp_path):
     config = _config(tmp_path).unlock()
     del config.model.dtype
     run_config.save(config)
-    with pytest.raises(UserError, match=r"config\.model\.dtype='float32', but .* with None"):
+    with pytest.raises(UserError, match=r"config\.model\.dtype='auto', but .* with None"):
         run_config.check_same(_config(tmp_path), run_config.load(tmp_path))
