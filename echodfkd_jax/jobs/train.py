@@ -54,7 +54,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     augment = AugmentSettings.of(config.augment)
     devices = ParallelSettings.of(config.parallel)
     check_seed(config.seed)
-    build_model(**config.model)  # What cannot be is refused before anything is opened.
+    _check_model(config.model.to_dict())
     known = recipe.REGISTERED.get(config.dataset.name)
     if known is not None and known.is_generated:  # Recorded clips are continued.
         inputs.check_windows(config.dataset.num_frames)
@@ -63,6 +63,13 @@ def run(config: ml_collections.ConfigDict) -> None:
     with contextlib.ExitStack() as held:
         on_first(lambda: _hold(pathlib.Path(config.workdir), held))
         _train(config, settings, inputs, augment, devices)
+
+
+def _check_model(fields: dict[str, Any]) -> None:
+    """Refuses a network that cannot be before anything is opened."""
+    if fields.get("dtype") == "auto":
+        fields["dtype"] = "float32"  # Nobody may ask for the devices before the processes have met.
+    build_model(**fields)
 
 
 def _hold(workdir: pathlib.Path, held: contextlib.ExitStack) -> None:
