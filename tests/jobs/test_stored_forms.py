@@ -21,7 +21,8 @@ def predicted(folder, path, **settings):
     """The JSON of one clip, by the best shipped student."""
     config = synthetic.get_config().unlock()
     config.workdir = str(folder / "no_run")
-    config.predict.update(inputs=str(path), output=str(folder / "out"), weights="best", **settings)
+    config.student.weights = "best"
+    config.predict.update(inputs=str(path), output=str(folder / "out"), **settings)
     predict.run(config)
     return json.loads((folder / "out" / f"{path.stem}.json").read_text())
 
