@@ -53,7 +53,7 @@ def test_scores_of_a_network_that_is_always_right(monkeypatch):
     monkeypatch.setattr(
         ablation, "predict_clip", lambda network, frames: 255 * masks.astype(np.uint8)
     )
-    found = ablation.score(None, {}, [(np.zeros((6, 8, 8), np.uint8), masks)])
+    found = ablation.score(ablation.UNet(), {}, [(np.zeros((6, 8, 8), np.uint8), masks)])
     assert found == {
         "dice": 1.0,
         "area_correlation": pytest.approx(1.0),
