@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from flax import traverse_util
 from orbax.checkpoint import checkpoint_managers
 
+from echodfkd_jax import disk
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.runs import watch
 from echodfkd_jax.runs.progress import Progress
@@ -272,9 +273,8 @@ def _seal(folder: pathlib.Path) -> None:
     """Writes down the sha256 of every file of a finished checkpoint, as `sha256sum` does."""
     sums = _file_sums(folder)
     text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-    part = folder / f"{_SEAL}.part"
-    part.write_text(f"{text}{hashlib.sha256(text.encode()).hexdigest()}  {_SEAL}\n")
-    part.replace(folder / _SEAL)
+    own = hashlib.sha256(text.encode()).hexdigest()
+    disk.write_text(folder / _SEAL, f"{text}{own}  {_SEAL}\n")
 
 
 def _check_seal(folder: pathlib.Path) -> None:
