@@ -228,25 +228,6 @@ def _quiet() -> None:
     sys.unraisablehook = _tell
 
 
-def _workdir(argv: list[str]) -> str:
-    try:
-        return str(parse(argv).config.workdir)
-    except UserError:
-        return "config.workdir"
-
-
-def _is_one_of_several(config: ml_collections.ConfigDict) -> bool:
-    return bool(config.get("parallel", {}).get("coordinator", ""))
-
-
-def _quiet() -> None:
-    """Warnings and errors are shown, in one style; what libraries tell about themselves is not."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
-    # Orbax and tfds log every step through it, and with a traceback what they raise besides.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    sys.unraisablehook = _tell
-
-
 def _tell(unraisable: Any) -> None:
     """Shows an error that nobody can catch, as Python does, but for one.
 
@@ -255,25 +236,6 @@ def _tell(unraisable: Any) -> None:
     """
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
-
-
-def _workdir(argv: list[str]) -> str:
-    try:
-        return str(parse(argv).config.workdir)
-    except UserError:
-        return "config.workdir"
-
-
-def _is_one_of_several(config: ml_collections.ConfigDict) -> bool:
-    return bool(config.get("parallel", {}).get("coordinator", ""))
-
-
-def _quiet() -> None:
-    """Warnings and errors are shown, in one style; what libraries tell about themselves is not."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
-    # Orbax and tfds log every step through it, and with a traceback what they raise besides.
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    sys.unraisablehook = _tell
 
 
 def main(argv: list[str]) -> int:

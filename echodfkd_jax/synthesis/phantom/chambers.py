@@ -91,7 +91,7 @@ def atrium(place: Place, chambers: Chambers, index: int) -> Float[Array, "n n"]:
     y = jnp.abs(place.below - chambers.gap - height) / height
     radius = (x**chambers.power + y**chambers.power + 1e-6) ** (1.0 / chambers.power)
     # The chamber reaches the valve: the upper half of the shape is opened up towards it.
-    funnel = jnp.where(place.below < chambers.gap + height, jnp.maximum(x / 0.8, 0.0), radius)
+    funnel = jnp.where(place.below < chambers.gap + height, x / 0.8, radius)
     radius = jnp.minimum(radius, jnp.where(y < 1.2, funnel, radius))
     return jnp.minimum((1.0 - radius - chambers.uneven) * half, place.below)
 

@@ -201,7 +201,7 @@ def wall(k: Draws, level: Level, tissue: Tissue, place: Place) -> Level:
     """The left ventricle's wall: levels by side, varied along it, dim inside, bright core."""
     s, side = jnp.clip(place.s, 0.0, 1.0), place.side
     septal = tissue.septal + k.smooth_curve(s, 4, tissue.variation)
-    # A septum that is thin at its middle (fossa) or stops short of the apex is lost there.
+    # Towards the apex the septum is often lost.
     septal = septal - k.uniform(0.0, 6.0) * jnp.clip(1.0 - s / k.uniform(0.15, 0.5), 0.0, 1.0)
     uneven_mass = tissue.variation * (1.0 - 0.7 * tissue.merged)
     lateral = tissue.lateral + k.smooth_curve(s, 4, uneven_mass)
