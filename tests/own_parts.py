@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from echodfkd_jax.evaluation import summary
+from echodfkd_jax.evaluation.evaluator import Evaluator, Group, Row
 from echodfkd_jax.types import Clip
 
 SIZE = 112
@@ -103,3 +105,21 @@ def squared_error(logits, target, frame_weights):
     del frame_weights
     error = (jax.nn.sigmoid(logits) - target / 255.0) ** 2
     return jnp.mean(error, axis=(1, 2, 3, 4))
+
+
+class Filling(Evaluator):
+    """An evaluator: how much of the frame a mask fills, and a number of its own over all clips."""
+
+    identity = "filling-1"
+    rows = (Row("mean", "filling/{}", "Part of the frame", 2),)
+    groups = (Group("Filled frames", "Where they are full.", ("filled",)),)
+
+    def clip(self, scored):
+        return {f"filling/{model}": float(mask.mean()) for model, mask in scored.binary.items()}
+
+    def summarise(self, found, *, models, num_samples, seed):
+        del models
+        values = summary.column(found, "filling/teacher")
+        return {
+            "filled": {"teacher": summary.mean_entry(values, num_samples=num_samples, seed=seed)}
+        }

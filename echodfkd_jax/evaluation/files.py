@@ -66,6 +66,19 @@ def all_folders(workdir: str | pathlib.Path) -> list[pathlib.Path]:
     return sorted(path.parent for path in found)
 
 
+def plain(value: Any) -> Any:
+    """The same with types that JSON knows; numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
 def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
     """Writes metrics.json, whole or not at all; nan becomes null.
 
@@ -76,7 +89,7 @@ def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathli
         UserError: the folder cannot be written.
     """
     return disk.write_text(
-        directory / METRICS_FILE, json.dumps(_plain(metrics), indent=1, allow_nan=False) + "\n"
+        directory / METRICS_FILE, json.dumps(plain(metrics), indent=1, allow_nan=False) + "\n"
     )
 
 
@@ -187,16 +200,3 @@ def _read_shown(path: pathlib.Path) -> ShownClip:
         raise UserError(
             f"{path}: not written by --stage=evaluate ({error}); delete it and run it again"
         ) from error
-
-
-def _plain(value: Any) -> Any:
-    """The same with types that JSON knows; numbers that are not finite become None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
