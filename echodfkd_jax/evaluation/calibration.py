@@ -25,8 +25,8 @@ class Calibration(Evaluator):
         """`calibration_error` by pair of model and target, and the counts behind it."""
         counts = {
             f"{model}_vs_{name}": count_bins(mask[target.frames], target.masks)
-            for model, mask in scored.masks.items()
-            for name, target in scored.targets(model).items()
+            for model, mask in scored.lv.masks.items()
+            for name, target in scored.lv.targets(model).items()
         }
         errors = {f"calibration_error/{pair}": calibration_error(n) for pair, n in counts.items()}
         return {**errors, _COUNTS: counts}

@@ -26,7 +26,7 @@ class EjectionFractions(Evaluator):
         """`ef_area`, `ef_disks` and their errors by model; of the reference where it is known."""
         recorded, frames = scored.clip.ef_percent, scored.phase_frames
         found = {"ef/recorded": float(recorded)}
-        for model, binary in scored.binary.items():
+        for model, binary in scored.lv.binary.items():
             by_area, by_disks = _two_fractions(binary[frames.ed], binary[frames.es])
             found |= {
                 f"ef_area/{model}": by_area,
@@ -34,7 +34,7 @@ class EjectionFractions(Evaluator):
                 f"ef_area_error/{model}_vs_recorded": abs(by_area - recorded),
                 f"ef_disks_error/{model}_vs_recorded": abs(by_disks - recorded),
             }
-        known, masks = scored.reference
+        known, masks = scored.lv.reference
         if {frames.ed, frames.es} <= set(known.tolist()):
             at = [masks[known == frames.of(name)][0] for name in PHASES]
             found["ef_area/reference"], found["ef_disks/reference"] = _two_fractions(*at)

@@ -7,7 +7,7 @@ A metric of one's own is an `Evaluator`, named in `config.eval.evaluators`:
         rows = (Row("mean", "roundness/{}", "Roundness", 2),)
 
         def clip(self, scored):
-            return {f"roundness/{m}": roundness(mask) for m, mask in scored.binary.items()}
+            return {f"roundness/{m}": roundness(mask) for m, mask in scored.lv.binary.items()}
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ from jaxtyping import Bool, Float64, Int64
 
 from echodfkd_jax import seams
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.masks import LV, MASK_THRESHOLD
 from echodfkd_jax.measurement import phase
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.types import Clip, NamedMasks, SoftMask
 
 PHASES = ("ed", "es")
 EVALUATORS = {
@@ -67,16 +67,16 @@ class Target(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoredClip:
-    """One clip with all its masks; what several evaluators need of them is computed once.
+class Outlines:
+    """All masks of one structure of a clip; what several evaluators need of them is computed once.
 
     Attributes:
-        clip: its references and what is recorded of it.
         masks: uint8 (t, h, w), soft masks of all frames by model: `student`, `teacher`, `labeller`.
+        reference: the exact or traced masks; without frames where there are none.
     """
 
-    clip: Clip
     masks: Mapping[str, SoftMask]
+    reference: Target
 
     @functools.cached_property
     def binary(self) -> dict[str, Bool[np.ndarray, "t h w"]]:
@@ -93,19 +93,6 @@ class ScoredClip:
         """Pixels by model as the published rule for ED and ES counts them, see `phase`."""
         return {model: phase.area_px(mask) for model, mask in self.masks.items()}
 
-    @functools.cached_property
-    def phase_frames(self) -> PhaseFrames:
-        """The frames at which ED and ES metrics are taken, the same for all models."""
-        if self.clip.ed_frame >= 0 and self.clip.es_frame >= 0:
-            return PhaseFrames(self.clip.ed_frame, self.clip.es_frame, "known")
-        source = "teacher" if "teacher" in self.masks else "student"
-        return PhaseFrames(*phase.extreme_frames(self.phase_areas_px[source]), source)
-
-    @functools.cached_property
-    def reference(self) -> Target:
-        """The exact or traced masks; without frames where there are none."""
-        return Target(np.asarray(self.clip.reference_frames), self.clip.reference_masks)
-
     def targets(self, model: str) -> dict[str, Target]:
         """What a model is compared with: `reference` and, but for itself, `teacher`."""
         targets = {"reference": self.reference}
@@ -113,6 +100,54 @@ class ScoredClip:
             teacher = self.binary["teacher"]
             targets["teacher"] = Target(np.arange(len(teacher)), teacher)
         return targets
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredClip:
+    """One clip with all its masks.
+
+    Attributes:
+        clip: its references and what is recorded of it.
+        masks: by model, `student` among them.
+    """
+
+    clip: Clip
+    masks: Mapping[str, NamedMasks]
+
+    @functools.cached_property
+    def structures(self) -> dict[str, Outlines]:
+        """What the student outlines, by name, with the masks of all models that have it."""
+        return {
+            structure: Outlines(
+                masks={
+                    model: named.of(structure)
+                    for model, named in self.masks.items()
+                    if structure in named.structures
+                },
+                reference=_reference(self.clip, structure),
+            )
+            for structure in self.masks["student"].structures
+        }
+
+    @property
+    def lv(self) -> Outlines:
+        """The left ventricle, which all models outline."""
+        return self.structures[LV]
+
+    @functools.cached_property
+    def phase_frames(self) -> PhaseFrames:
+        """The frames at which ED and ES metrics are taken, the same for all models."""
+        if self.clip.ed_frame >= 0 and self.clip.es_frame >= 0:
+            return PhaseFrames(self.clip.ed_frame, self.clip.es_frame, "known")
+        source = "teacher" if "teacher" in self.masks else "student"
+        return PhaseFrames(*phase.extreme_frames(self.lv.phase_areas_px[source]), source)
+
+
+def _reference(clip: Clip, structure: str) -> Target:
+    if structure not in clip.reference_structures:
+        return Target(np.zeros(0, int), np.zeros((0, *clip.frames.shape[1:]), bool))
+    masks = clip.reference_masks[..., clip.reference_structures.index(structure)]
+    return Target(np.asarray(clip.reference_frames), masks)
 
 
 def area_curves(
@@ -133,7 +168,8 @@ class Row(NamedTuple):
 
     Attributes:
         section: of metrics.json: "mean" or "correlation".
-        metric: `{}` is the model. Rows that no model has are left out.
+        metric: `{}` is the model. Rows that no model has are left out; what is there of other
+            structures than the left ventricle follows.
         heading: what it is.
         decimals: that are shown.
     """
@@ -185,7 +221,8 @@ class Evaluator(Protocol):
 
         Returns:
             By name, which no other evaluator may use, `<what>/<model>` or
-            `<what>/<model>_vs_<reference or teacher>`. A float is a metric: metrics.json has it for
+            `<what>/<model>_vs_<reference or teacher>`; see `masks.name_in` for what is about
+            another structure than the left ventricle. A float is a metric: metrics.json has it for
             this clip and as a mean with its interval, and TensorBoard and the report show that;
             nan where the clip lacks what it needs. Anything else is kept for `summarise` alone.
             Names of `summary.TOTALS` are summed, those of `summary.POSITIONS` not averaged.

@@ -67,7 +67,7 @@ class Judging(Evaluator):
             self.judge,
             self._prompts,
             scored.clip.frames,
-            scored.masks,
+            scored.lv.masks,
             find_frame=_find_frame,
             cache_dir=self._cache_dir,
             erasure_step_frames=self._step,

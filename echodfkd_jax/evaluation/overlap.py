@@ -15,10 +15,11 @@ from echodfkd_jax.evaluation.evaluator import (
     ScoredClip,
     Target,
 )
+from echodfkd_jax.masks import name_in
 
 
 class Overlap(Evaluator):
-    """Dice and IoU over frames, and at ED and ES; correlation of areas over the clip's frames."""
+    """Dice and IoU over frames, and at ED and ES; correlation of areas; of every structure."""
 
     identity = "overlap-1"
     rows = (
@@ -31,9 +32,10 @@ class Overlap(Evaluator):
     def clip(self, scored: ScoredClip) -> dict[str, float]:
         """`dice`, `iou`, `area_correlation` (nan unless every frame has a mask), `empty_frames`."""
         return {
-            f"{metric}/{model}_vs_{name}": value
-            for model, binary in scored.binary.items()
-            for name, target in scored.targets(model).items()
+            name_in(structure, f"{metric}/{model}_vs_{name}"): value
+            for structure, outlines in scored.structures.items()
+            for model, binary in outlines.binary.items()
+            for name, target in outlines.targets(model).items()
             for metric, value in _compare(binary, target, scored.phase_frames).items()
         }
 

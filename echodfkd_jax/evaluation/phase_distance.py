@@ -20,10 +20,10 @@ class PhaseDistance(Evaluator):
     def clip(self, scored: ScoredClip) -> dict[str, float]:
         """`afd_ed` and `afd_es`; nan where nobody named the reference's."""
         found = {}
-        for model, area in scored.phase_areas_px.items():
+        for model, area in scored.lv.phase_areas_px.items():
             references = {"reference": (scored.clip.ed_frame, scored.clip.es_frame)}
             if "teacher" in scored.masks and model != "teacher":
-                references["teacher"] = phase.extreme_frames(scored.phase_areas_px["teacher"])
+                references["teacher"] = phase.extreme_frames(scored.lv.phase_areas_px["teacher"])
             for name, (ed, es) in references.items():
                 known = ed >= 0 and es >= 0
                 ed_distance = abs(phase.estimate_ed(area, ed) - ed) if known else math.nan

@@ -54,7 +54,7 @@ class Protocols(Evaluator):
         """What `summarise` needs; nan where the clip has no reference mask at ED or ES."""
         frames = scored.phase_frames
         numbers = {"ef/recorded": float(scored.clip.ef_percent)}
-        for model, mask in scored.masks.items():
+        for model, mask in scored.lv.masks.items():
             sizes = [float((mask[frames.of(name)] > PAPER_THRESHOLD).sum()) for name in PHASES]
             numbers[f"ef/{model}"] = ejection_fraction_percent(*sizes)
             for reference in _references(model, scored.masks):
@@ -104,15 +104,15 @@ def _at_frame(
     key: str, scored: ScoredClip, model: str, reference: str, frame: int
 ) -> dict[str, float]:
     """Dice at the paper's threshold, and pixels of both masks and of their intersection."""
-    soft = scored.masks[model][frame : frame + 1]
+    soft = scored.lv.masks[model][frame : frame + 1]
     paper = echonet = None
     if reference == "teacher":
-        teacher = scored.masks["teacher"][frame : frame + 1]
+        teacher = scored.lv.masks["teacher"][frame : frame + 1]
         paper, echonet = teacher > PAPER_THRESHOLD, teacher > ECHONET_THRESHOLD
     else:
-        at = np.flatnonzero(scored.reference.frames == frame)
+        at = np.flatnonzero(scored.lv.reference.frames == frame)
         if len(at):
-            paper = echonet = scored.reference.masks[at[:1]]
+            paper = echonet = scored.lv.reference.masks[at[:1]]
     if paper is None or echonet is None:
         names = ("dice", "intersection_px", "total_px")
         return {f"{name}/{key}": math.nan for name in names}

@@ -9,26 +9,29 @@ import tqdm
 
 from echodfkd_jax.evaluation import evaluator, files, ranking, summary
 from echodfkd_jax.evaluation.evaluator import Evaluator, ScoredClip
-from echodfkd_jax.types import Clip, Clips, SoftMask
+from echodfkd_jax.masks import LV, LV_ALONE, Structures
+from echodfkd_jax.types import Clip, Clips, NamedMasks
 
 # What ranks the clips for the report, the first that the clips have.
 RANKED_BY = ("dice/student_vs_teacher", "dice/student_vs_reference")
 
-Predict = Callable[[Sequence[Clip]], list[SoftMask]]
+Predict = Callable[[Sequence[Clip]], list[NamedMasks]]
 
 
 class Scores:
     """What the evaluators found of every clip.
 
     Attributes:
-        curves: of every clip its name and the areas of its masks, by model.
+        structures: that the student outlines.
+        curves: of every clip its name and the areas of its masks, by model; of other structures
+            than the left ventricle by `<model>_<structure>`.
     """
 
     def __init__(
         self,
         clips: Clips,
         predict: Predict,
-        masks_of: Callable[[Clip], dict[str, SoftMask]],
+        masks_of: Callable[[Clip], dict[str, NamedMasks]],
         evaluators: Mapping[str, Evaluator],
         *,
         batch_size: int,
@@ -49,6 +52,8 @@ class Scores:
         self._evaluators = evaluators
         self._about: list[dict[str, Any]] = []
         self._found: list[dict[str, Any]] = []
+        self._models: dict[str, None] = {}
+        self.structures: Structures = LV_ALONE
         self.curves: list[tuple[str, Mapping[str, Any]]] = []
         with tqdm.tqdm(total=len(clips), desc="evaluating", unit="clip") as bar:
             for batch in batches(clips, batch_size):
@@ -72,8 +77,7 @@ class Scores:
             seed: of the bootstrap.
         """
         bootstrap = {"num_samples": num_samples, "seed": seed}
-        models = list(dict.fromkeys(model for _, areas in self.curves for model in areas))
-        models.remove("reference")
+        models = list(self._models)
         sources = [about["phase_frames"] for about in self._about]
         metrics = [evaluator.metrics_of(found) for found in self._found]
         sections: dict[str, Any] = {
@@ -97,6 +101,7 @@ class Scores:
         for index, rank in ranking.best_median_worst(scores, count):
             clip = self._clips[index]
             masks = {"student": self._predict([clip])[0]} | self._masks_of(clip)
+            outlines = ScoredClip(clip, masks).structures
             yield files.ShownClip(
                 name=clip.name,
                 rank=rank,
@@ -104,9 +109,8 @@ class Scores:
                 ed_frame=self._about[index]["ed_frame"],
                 es_frame=self._about[index]["es_frame"],
                 frames=clip.frames,
-                masks=masks,
-                reference_frames=clip.reference_frames,
-                reference_masks=clip.reference_masks,
+                masks={structure: found.masks for structure, found in outlines.items()},
+                references={structure: found.reference for structure, found in outlines.items()},
             )
 
     def _add(self, scored: ScoredClip) -> None:
@@ -122,7 +126,19 @@ class Scores:
             }
         )
         self._found.append(evaluator.find_all(self._evaluators, scored))
-        self.curves.append((clip.name, scored.areas_px))
+        self._models |= dict.fromkeys(scored.masks)
+        self.structures = tuple(scored.structures)
+        areas = {
+            area_name(structure, model): area
+            for structure, outlines in scored.structures.items()
+            for model, area in outlines.areas_px.items()
+        }
+        self.curves.append((clip.name, areas))
+
+
+def area_name(structure: str, model: str) -> str:
+    """What the areas of a model's masks are called in frames.csv."""
+    return model if structure == LV else f"{model}_{structure}"
 
 
 def batches(clips: Clips, size: int) -> Iterator[list[Clip]]:

@@ -45,15 +45,20 @@ def summarise(clips: Sequence[ClipNumbers], *, num_samples: int, seed: int = 0) 
     for metric in dict.fromkeys(name for clip in clips for name in clip):
         values = column(clips, metric)
         values = values[~np.isnan(values)]
-        if len(values) == 0 or metric.startswith(POSITIONS):
+        if len(values) == 0 or _is_one_of(metric, POSITIONS):
             continue
-        if metric.startswith(TOTALS):
+        if _is_one_of(metric, TOTALS):
             summary["total"][metric] = int(values.sum())
             continue
         summary["mean"][metric] = float(values.mean())
         summary["ci95"][metric] = interval_of_mean(values, num_samples=num_samples, seed=seed)
         summary["count"][metric] = len(values)
     return summary
+
+
+def _is_one_of(metric: str, kinds: tuple[str, ...]) -> bool:
+    """Of the left ventricle or, after its name, of another structure."""
+    return metric.startswith(kinds) or metric.partition("/")[2].startswith(kinds)
 
 
 def correlate(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from echodfkd_jax.evaluation.evaluator import Evaluator, Group, Row
+from echodfkd_jax.masks import LV, name_in
 
 _MEAN_SOURCES = (("value", "mean"), ("ci95", "ci95"), ("count", "count"))
 
@@ -38,7 +39,12 @@ def describe(evaluators: Iterable[Evaluator]) -> dict[str, Any]:
 def lines(metrics: Mapping[str, Any]) -> list[Line]:
     """The evaluators' rows that say something; a cell per model of `metrics["models"]`."""
     found = []
-    for section, pattern, heading, decimals in map(Row._make, metrics["tables"]["rows"]):
+    rows = [Row._make(values) for values in metrics["tables"]["rows"]]
+    for section, pattern, heading, decimals in [
+        row._replace(metric=name_in(structure, row.metric), heading=_heading(structure, row))
+        for structure in metrics["structures"]
+        for row in rows
+    ]:
         entries = [entry(metrics, section, pattern.format(model)) for model in metrics["models"]]
         counts = sorted({cell["count"] for cell in entries if cell})
         if counts:
@@ -111,6 +117,10 @@ def format_entry(found: Mapping[str, Any] | None, decimals: int) -> str:
     if low is None:
         return value
     return f"{value} [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def _heading(structure: str, row: Row) -> str:
+    return row.heading if structure == LV else f"{row.heading}, {structure}"
 
 
 def _below(section: str, content: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

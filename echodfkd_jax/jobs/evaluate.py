@@ -22,7 +22,7 @@ from echodfkd_jax.evaluation import files, table
 from echodfkd_jax.evaluation.data import open_data
 from echodfkd_jax.evaluation.evaluator import Evaluator, open_evaluators
 from echodfkd_jax.evaluation.judging import JUDGE, open_judging
-from echodfkd_jax.evaluation.scoring import Scores
+from echodfkd_jax.evaluation.scoring import Scores, area_name
 from echodfkd_jax.networks.inference import predict_clips
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.reporting.overlays import clip_strip
@@ -31,7 +31,7 @@ from echodfkd_jax.runs.student import choose_student, has_run
 from echodfkd_jax.runs.writers import Writer
 from echodfkd_jax.settings import EvalSettings, StudentSettings
 from echodfkd_jax.training.parallel import over_local_devices
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.types import Clip, NamedMasks
 
 # Changes whenever a number of metrics.json is computed otherwise, so that old files are not kept.
 DEFINITIONS = 4
@@ -109,6 +109,7 @@ def _evaluate(
         "data": data.about,
         **opened.about,
         "num_weights": sum(leaf.size for leaf in jax.tree.leaves(student.variables["params"])),
+        "structures": list(scores.structures),
         "models": {"student": student.fingerprint} | data.models,
         "judge": evaluators[JUDGE].judge.name if JUDGE in evaluators else None,
         "ranked_by": scores.ranked_by,
@@ -118,7 +119,8 @@ def _evaluate(
         "tables": table.describe(evaluators.values()),
         "inputs": inputs,
     }
-    files.write_frames(directory, scores.curves, [*metrics["models"], "reference"])
+    areas = [area_name(s, m) for s in scores.structures for m in (*metrics["models"], "reference")]
+    files.write_frames(directory, scores.curves, areas)
     files.write_shown(directory, scores.shown(config.report.num_clips))
     files.write_metrics(directory, metrics)  # Last: it is what says that the rest is complete.
     metrics = files.read_metrics(directory)
@@ -135,12 +137,14 @@ def _open_evaluators(
     return evaluators | ({JUDGE: judging} if judging else {})
 
 
-def _predict(student: LoadedNetwork, batch_size: int, clips: Sequence[Clip]) -> list[SoftMask]:
+def _predict(student: LoadedNetwork, batch_size: int, clips: Sequence[Clip]) -> list[NamedMasks]:
     if len({clip.frames.shape for clip in clips}) == 1 and len(clips) == batch_size:
         frames = np.stack([clip.frames for clip in clips])
-        return list(predict_clips(student, frames, spread=over_local_devices))
-    # Other sizes of batches would each be compiled; one by one is compiled once.
-    return [predict_clips(student, clip.frames[None])[0] for clip in clips]
+        found = list(predict_clips(student, frames, spread=over_local_devices))
+    else:
+        # Other sizes of batches would each be compiled; one by one is compiled once.
+        found = [predict_clips(student, clip.frames[None])[0] for clip in clips]
+    return [NamedMasks(masks, student.structures) for masks in found]
 
 
 def _write_events(
@@ -152,7 +156,7 @@ def _write_events(
         for section, name, entry in table.entries(metrics)
     }
     strips = {
-        f"{clip.rank}/{number}": clip_strip(clip.frames, clip.masks)
+        f"{clip.rank}/{number}": clip_strip(clip.frames, clip.drawn())
         for number, clip in enumerate(files.read_shown(directory))
     }
     writer = Writer(workdir / "tensorboard" / f"evaluation_{metrics['name']}")

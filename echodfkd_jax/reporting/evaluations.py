@@ -8,9 +8,9 @@ import numpy as np
 import tqdm
 
 from echodfkd_jax.evaluation import files, summary, table
-from echodfkd_jax.evaluation.evaluator import Target, area_curves
+from echodfkd_jax.evaluation.evaluator import area_curves
 from echodfkd_jax.evaluation.files import ShownClip
-from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.masks import LV, MASK_THRESHOLD, name_in
 from echodfkd_jax.reporting import colours, html, overlays, plots
 from echodfkd_jax.reporting.figures import FigureFolder
 
@@ -53,7 +53,10 @@ def evaluation_view(
             table.everything(metrics),
         ),
         figures=_overall_figures(save, metrics, models),
-        legend=[(model, colours.as_hex(model)) for model in [*models, "reference"]],
+        legend=[
+            (label, colours.as_hex(label))
+            for label in [*models, "reference", *metrics["structures"][1:]]
+        ],
         clips=[
             _clip(save, f"{name}_{number:03d}", clip, by_name.get(clip.name, {}), metrics)
             for number, clip in enumerate(clips)
@@ -156,9 +159,9 @@ def _clip(
     marks = {shown.ed_frame: ED_MARK, shown.es_frame: ES_MARK}
     pictures = overlays.clip_pictures(
         shown.frames,
-        shown.masks,
-        reference_frames=shown.reference_frames,
-        reference_masks=shown.reference_masks,
+        shown.drawn(),
+        reference_frames=shown.references[LV].frames,
+        reference_masks=shown.references[LV].masks,
         marks=marks,
     )
     poster = overlays.encode_png(pictures[shown.ed_frame])
@@ -183,8 +186,8 @@ def _clip(
 
 
 def _curves(shown: ShownClip) -> dict[str, Any]:
-    binary = {model: mask > MASK_THRESHOLD for model, mask in shown.masks.items()}
-    return area_curves(binary, Target(shown.reference_frames, shown.reference_masks))
+    binary = {label: mask > MASK_THRESHOLD for label, mask in shown.drawn().items()}
+    return area_curves(binary, shown.references[LV])
 
 
 def _clip_facts(numbers: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -197,6 +200,11 @@ def _clip_facts(numbers: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
     ]
     chosen += [
         (f"ef_disks/{model}", f"EF by disks, {model}", "{:.0f} %") for model in metrics["models"]
+    ]
+    chosen += [
+        (name_in(structure, f"dice/student_vs_{target}"), f"{structure}, {label}", "{:.3f}")
+        for structure in metrics["structures"][1:]
+        for target, label in (("teacher", "student-teacher"), ("reference", "student-reference"))
     ]
     return [
         (label, pattern.format(numbers[key]))

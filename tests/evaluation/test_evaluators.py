@@ -5,15 +5,15 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation.ejection_fractions import ejection_fraction_pairs
-from echodfkd_jax.evaluation.evaluator import ScoredClip, find_all, open_evaluators
+from echodfkd_jax.evaluation.evaluator import find_all, open_evaluators
 from echodfkd_jax.settings import EvalSettings
-from tests.evaluation.made_up_clips import clip, soft
+from tests.evaluation.made_up_clips import clip, scored, soft
 
 EVALUATORS = open_evaluators(EvalSettings().evaluators)
 
 
 def found_of(made, masks):
-    return find_all(EVALUATORS, ScoredClip(made, masks))
+    return find_all(EVALUATORS, scored(made, masks))
 
 
 def test_overlap_with_teacher_is_the_mean_over_all_frames():
@@ -62,17 +62,17 @@ def test_overlap_at_known_phases():
 
 def test_unknown_phases_are_the_teachers():
     masks = {"student": soft(1, 2, 3, 4), "teacher": soft(2, 4, 1, 1)}
-    frames = ScoredClip(clip(4), masks).phase_frames
+    frames = scored(clip(4), masks).phase_frames
     assert (frames.ed, frames.es, frames.source) == (1, 2, "teacher")
 
 
 def test_without_a_teacher_unknown_phases_are_the_students():
-    frames = ScoredClip(clip(3), {"student": soft(2, 1, 3)}).phase_frames
+    frames = scored(clip(3), {"student": soft(2, 1, 3)}).phase_frames
     assert (frames.ed, frames.es, frames.source) == (2, 1, "student")
 
 
 def test_known_phases_are_kept():
-    frames = ScoredClip(clip(3, ed=1, es=0), {"teacher": soft(3, 2, 1)}).phase_frames
+    frames = scored(clip(3, ed=1, es=0), {"teacher": soft(3, 2, 1)}).phase_frames
     assert (frames.ed, frames.es, frames.source) == (1, 0, "known")
 
 
@@ -126,7 +126,7 @@ def test_every_model_is_compared_with_the_teacher_but_itself():
 
 
 def test_area_curves():
-    curves = ScoredClip(clip(3, reference={1: 3}), {"student": soft(1, 2, 0)}).areas_px
+    curves = scored(clip(3, reference={1: 3}), {"student": soft(1, 2, 0)}).lv.areas_px
     assert curves["student"].tolist() == [4, 8, 0]
     np.testing.assert_array_equal(curves["reference"], [np.nan, 12, np.nan])
 
@@ -136,7 +136,7 @@ def test_calibration_is_counted_against_what_the_clip_has():
     calibration = EVALUATORS["calibration"]
 
     def reliability_of(made):
-        found = calibration.clip(ScoredClip(made, masks))
+        found = calibration.clip(scored(made, masks))
         found = calibration.summarise([found], models=[], num_samples=1, seed=0)
         return found["reliability"]
 
@@ -154,7 +154,7 @@ def test_calibration_is_counted_against_what_the_clip_has():
 def test_two_evaluators_may_not_give_the_same_name():
     twice = {"one": EVALUATORS["phase"], "two": EVALUATORS["phase"]}
     with pytest.raises(UserError, match=r"config\.eval\.evaluators: 'two' gives 'afd_ed/"):
-        find_all(twice, ScoredClip(clip(2), {"student": soft(2, 1)}))
+        find_all(twice, scored(clip(2), {"student": soft(2, 1)}))
 
 
 def test_an_unknown_evaluator_is_named():

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from echodfkd_jax.evaluation.evaluator import ScoredClip, find_all
+from echodfkd_jax.evaluation.evaluator import find_all
 from echodfkd_jax.evaluation.phase_distance import PhaseDistance
 from echodfkd_jax.evaluation.protocols import Protocols
-from tests.evaluation.made_up_clips import clip, soft
+from tests.evaluation.made_up_clips import clip, scored, soft
 
 EVALUATORS = {"phase": PhaseDistance(), "protocols": Protocols()}
 
 
 def evaluate(*clips_and_masks):
-    found = [find_all(EVALUATORS, ScoredClip(*both)) for both in clips_and_masks]
+    found = [find_all(EVALUATORS, scored(*both)) for both in clips_and_masks]
     models = list(clips_and_masks[0][1])
     summary = EVALUATORS["protocols"].summarise(found, models=models, num_samples=50, seed=0)
     return summary["protocols"]

@@ -4,6 +4,7 @@ from echodfkd_jax.evaluation.overlap import Overlap
 from echodfkd_jax.evaluation.protocols import Protocols
 
 METRICS = {
+    "structures": ["lv"],
     "tables": table.describe([Overlap(), EjectionFractions(), Protocols()]),
     "models": {"student": "", "teacher": ""},
     "mean": {"dice/student_vs_reference": 0.91234, "dice/teacher_vs_reference": 0.95},
