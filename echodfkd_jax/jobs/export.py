@@ -39,7 +39,7 @@ SUFFIXES = {
     "pytorch": (".ckpt", ".pt", ".pth", ".safetensors"),
 }
 # What the published network has not, so that its weights alone say too little.
-_UNPUBLISHED = {"normalise": False, "skips": False, "warmup": 0, "structures": LV_ALONE}
+_UNPUBLISHED = {"structures": LV_ALONE, "normalise": False, "skips": False, "warmup": 0}
 
 
 def run(config: ml_collections.ConfigDict) -> None:

@@ -44,7 +44,7 @@ def clip(name: str = "a") -> Clip:
         ed_frame=-1,
         es_frame=-1,
         reference_frames=np.zeros(0, np.int32),
-        reference_masks=np.zeros((0, 1, 2), bool),
+        reference_masks=np.zeros((0, 1, 2, 1), bool),
     )
 
 
@@ -54,24 +54,24 @@ def test_is_a_teacher():
 
 def test_mean_of_probabilities():
     ensemble = combine([Constant(0.2), Constant(0.6)])
-    np.testing.assert_allclose(ensemble(FRAMES), np.full((1, 1, 2), 0.4), rtol=1e-6)
+    np.testing.assert_allclose(ensemble(FRAMES), np.full((1, 1, 2, 1), 0.4), rtol=1e-6)
 
 
 def test_weighted_mean_of_probabilities():
     ensemble = combine([Constant(0.2), Constant(0.6)], member_weights=[1, 3])
-    np.testing.assert_allclose(ensemble(FRAMES), np.full((1, 1, 2), 0.5), rtol=1e-6)
+    np.testing.assert_allclose(ensemble(FRAMES), np.full((1, 1, 2, 1), 0.5), rtol=1e-6)
 
 
 def test_mean_of_logits():
     # Odds 1 and 9: their geometric mean is 3, a probability of 0.75.
     ensemble = combine([Constant(0.5), Constant(0.9)], mean="logits")
-    np.testing.assert_allclose(ensemble(FRAMES), np.full((1, 1, 2), 0.75), rtol=1e-6)
+    np.testing.assert_allclose(ensemble(FRAMES), np.full((1, 1, 2, 1), 0.75), rtol=1e-6)
 
 
 def test_members_that_are_certain_stay_certain_on_disk():
-    votes = [np.array([[[0.0, 1.0]]], np.float32)] * 2
+    votes = [np.array([[[[0.0], [1.0]]]], np.float32)] * 2
     mean = weighted_mean(votes, (0.5, 0.5), "logits")
-    np.testing.assert_array_equal(np.rint(255 * mean), [[[0, 255]]])
+    np.testing.assert_array_equal(np.rint(255 * mean), [[[[0], [255]]]])
 
 
 @pytest.mark.parametrize("mean", ["probabilities", "logits"])

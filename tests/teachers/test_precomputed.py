@@ -20,7 +20,7 @@ def clip(name: str, shape=(1, 2, 2)) -> Clip:
         ed_frame=-1,
         es_frame=-1,
         reference_frames=np.zeros(0, np.int32),
-        reference_masks=np.zeros((0, *shape[1:]), bool),
+        reference_masks=np.zeros((0, *shape[1:], 1), bool),
     )
 
 
