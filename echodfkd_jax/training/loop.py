@@ -87,13 +87,7 @@ def fit(
 
         progress = progress.after_epoch(last_step, scores["validation/loss"])
         _save(checkpoints, state, progress, parallel)
-        monitor.say(
-            f"epoch {epoch}/{settings.num_epochs}, step {last_step}: "
-            f"train loss {train_loss:.4f}, "
-            f"validation loss {scores['validation/loss']:.4f}, "
-            f"Dice {scores['validation/dice']:.3f}"
-            + (" (best)" if progress.best_step == last_step else "")
-        )
+        monitor.say(_line(progress, settings, train_loss, scores))
         if stopping and _reason(progress, settings) is None:
             raise _preempted(last_step)
     return progress
@@ -113,6 +107,19 @@ def validate(
         "validation/loss": total["loss_sum"] / total["count"],
         "validation/dice": total["dice_sum"] / total["count"],
     }
+
+
+def _line(
+    progress: Progress, settings: TrainSettings, train_loss: float, scores: dict[str, float]
+) -> str:
+    """An epoch in one line."""
+    return (
+        f"epoch {progress.epoch}/{settings.num_epochs}, step {progress.step}: "
+        f"train loss {train_loss:.4f}, "
+        f"validation loss {scores['validation/loss']:.4f}, "
+        f"Dice {scores['validation/dice']:.3f}"
+        + (" (best)" if progress.best_step == progress.step else "")
+    )
 
 
 def _reason(progress: Progress, settings: TrainSettings) -> str | None:
