@@ -22,8 +22,10 @@ import tqdm
 
 from benchmarks import timing  # noqa: F401  (configures JAX as main.py does)
 from echodfkd_jax.clips import echonet
+from echodfkd_jax.datasets.generators import maker
 from echodfkd_jax.evaluation.correlation import pearson
 from echodfkd_jax.evaluation.segmentation import dice
+from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.unet import UNet
@@ -183,7 +185,7 @@ def train(make: Callable[..., SyntheticClip], *, steps: int, seed: int) -> tuple
     model = UNet(channels=(8, 16, 32, 64), context=8, stride=2)
     settings = InputSettings("generator", "reference", WINDOW, num_threads=0, cache_gib=0.0)
     data = GeneratorInput(
-        _Changed(make),
+        maker(_Changed(make), LV_ALONE),
         settings,
         batch_size=BATCH,
         num_train=BATCH,

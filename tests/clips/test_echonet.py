@@ -64,7 +64,7 @@ def test_an_unknown_rule_is_a_bug():
 
 def test_sound_clip(clips):
     clip = _clip(clips, "0X0000000000000000")
-    assert clip.frames.shape == (30, 112, 112, 1)
+    assert clip.frames.shape == (30, 112, 112)
     assert (clip.fps, clip.ef_percent, clip.edv_ml, clip.esv_ml) == (50.0, 50.0, 120.0, 60.0)
     assert (clip.ed_frame, clip.es_frame) == (3, 12)
     assert clip.reference_frames.tolist() == [3, 12]
@@ -103,7 +103,7 @@ def test_one_traced_frame_gives_no_phases(clips):
 
 def test_tracing_of_a_resized_clip_follows_the_pixels(clips):
     clip = _clip(clips, "0XWIDE1")
-    assert clip.frames.shape == (30, 112, 112, 1)
+    assert clip.frames.shape == (30, 112, 112)
     ventricle = clip.teacher_mask[3, ..., 0] > 127
     union = (clip.reference_masks[0, ..., 0] | ventricle).sum()
     assert (clip.reference_masks[0, ..., 0] & ventricle).sum() > 0.93 * union
@@ -188,7 +188,7 @@ def test_echonet_synthetic_quirks(tmp_path):
     assert (clip.fps, clip.ef_percent) == (32.0, 63.0)
     assert np.isnan(clip.edv_ml)
     assert np.isnan(clip.esv_ml)
-    assert clip.frames.shape == (30, 112, 112, 1)
+    assert clip.frames.shape == (30, 112, 112)
 
 
 def build_pediatric(folder):
