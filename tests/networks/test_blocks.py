@@ -66,7 +66,7 @@ def test_decoder_and_head_of_blocks_are_those_of_pixels(block):
     variables["params"]["bias"] = jnp.array([1.0, -1.0])
     got = decoder.apply(variables, regroup(pixels, PIXEL, block), block)
     wanted = decoder.apply(variables, pixels)
-    head_variables = factories.random_weights(head, wanted, PIXEL.twice)
+    head_variables = head.init(jax.random.key(0), wanted, PIXEL.twice)
     got = head.apply(head_variables, got, block.twice)
     wanted = head.apply(head_variables, wanted, PIXEL.twice)
     assert got.shape == (2, 4 // block.rows, 8 // block.columns, 4 * block.pixels)
