@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -225,17 +226,34 @@ def _quiet() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
     # Orbax and tfds log every step through it, and with a traceback what they raise besides.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    sys.unraisablehook = _tell
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: not (record.exc_info and _is_echo(record.exc_info[1])))
+    sys.unraisablehook = _tell_unraisable
+    threading.excepthook = _tell_of_thread
 
 
-def _tell(unraisable: Any) -> None:
-    """Shows an error that nobody can catch, as Python does, but for one.
-
-    When a save fails, as on a full disk, Orbax ends its event loop and TensorStore's threads, which
-    are still at the other files, say that they miss it.
-    """
-    if str(unraisable.exc_value) != "Event loop is closed":
+def _tell_unraisable(unraisable: Any) -> None:
+    """Shows an error that nobody can catch, as Python does, unless it is an echo."""
+    if not _is_echo(unraisable.exc_value):
         sys.__unraisablehook__(unraisable)
+
+
+def _tell_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """The same for one that ended a thread."""
+    if not _is_echo(ended.exc_value):
+        threading.__excepthook__(ended)
+
+
+def _is_echo(error: BaseException | None) -> bool:
+    """Whether an error repeats what the main thread is told where it writes, and tells in one line.
+
+    On a full disk tensorboardX's file tries once more when it is thrown away, Orbax's savers raise
+    in their threads too, and TensorStore's, which are still at the other files, miss the event loop
+    that Orbax has ended.
+    """
+    return error is not None and (
+        str(error) == "Event loop is closed" or bool(disk.reason_of(error))
+    )
 
 
 def main(argv: list[str]) -> int:

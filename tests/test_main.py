@@ -1,9 +1,12 @@
-"""The real command in a process of its own: what it says when something is wrong."""
+"""The command: what it says when something is wrong."""
 
+import errno
+import logging
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -67,21 +70,31 @@ def _main(*args: str) -> subprocess.CompletedProcess:
         ),
     ],
 )
-def test_a_mistake_is_answered_in_one_line(args, parts):
-    done = _main(*args)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+def test_a_mistake_is_answered_in_one_line(args, parts, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["main.py", *args]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
     for part in parts:
-        assert part in done.stderr
+        assert part in said.err
 
 
-def test_help_names_the_flags_and_the_stages():
-    done = _main("--help")
-    assert done.returncode == 0
+def test_a_process_ends_with_the_line_and_the_status():
+    done = _main("--config=configs/synthetic.py", "--stage=train", "--config.train.patience=-1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: config.train.patience=-1")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_names_the_flags_and_the_stages(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["main.py", "--help"])
+    assert not ended.value.code
+    said = capsys.readouterr().out
     for word in ("--config", "--stage", "prepare", "report"):
-        assert word in done.stdout
+        assert word in said
 
 
 def _parse(*args: str) -> cli.Command:
@@ -135,3 +148,34 @@ def test_the_stage_may_come_first_and_a_clip_after_predict():
 def test_training_needs_a_configuration():
     with pytest.raises(UserError, match="--config is missing"):
         cli.parse(["echodfkd", "train"])
+
+
+class Fails:
+    """Raises where nobody can catch it."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __del__(self):
+        raise self.error
+
+
+def test_what_a_full_disk_made_writers_and_threads_raise_is_not_told_again(monkeypatch, capsys):
+    for owner, name in ((sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # Put back at the end.
+    assert cli.main(["main.py"]) == 2
+    capsys.readouterr()
+
+    def fail(error):
+        raise error
+
+    def everywhere(error):
+        Fails(error)
+        thread = threading.Thread(target=fail, args=(error,))
+        thread.start()
+        thread.join()
+        logging.getLogger("asyncio").error("never retrieved", exc_info=error)
+        return capsys.readouterr().err
+
+    assert everywhere(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) == ""
+    assert everywhere(ValueError("a mistake")).count("ValueError: a mistake") == 3

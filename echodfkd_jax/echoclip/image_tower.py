@@ -101,16 +101,17 @@ class DepthwiseConv(nn.Module):
             "kernel", nn.initializers.lecun_normal(), (_KERNEL_PX, _KERNEL_PX, 1, channels)
         ).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (channels,)).astype(self.dtype)
-        convolve = functools.partial(_grouped_convolution, precision=self.precision)
+        convolve = functools.partial(grouped_convolution, precision=self.precision)
         # XLA's grouped convolution is about twenty times slower than shifted sums on a CPU.
-        return jax.lax.platform_dependent(x, kernel, cpu=_shifted_sums, default=convolve) + bias
+        return jax.lax.platform_dependent(x, kernel, cpu=shifted_sums, default=convolve) + bias
 
 
-def _grouped_convolution(
+def grouped_convolution(
     x: Float[Array, "b h w c"],
     kernel: Float[Array, "7 7 1 c"],
     precision: jax.lax.Precision | None,
 ) -> Float[Array, "b h w c"]:
+    """Each channel with its own kernel, zeros outside, as one convolution."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -122,9 +123,10 @@ def _grouped_convolution(
     )
 
 
-def _shifted_sums(
+def shifted_sums(
     x: Float[Array, "b h w c"], kernel: Float[Array, "7 7 1 c"]
 ) -> Float[Array, "b h w c"]:
+    """The same as a sum over the kernel's places."""
     height, width = x.shape[1:3]
     margin = _KERNEL_PX // 2
     padded = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))

@@ -57,7 +57,7 @@ def interval_of_ratio(
     """
     if len(part) < MIN_CLIPS:
         return float("nan"), float("nan")
-    weights = _resamples(len(part), num_samples, seed)
+    weights = resamples(len(part), num_samples, seed)
     wholes = weights @ whole.astype(np.float64)
     parts = weights @ part.astype(np.float64)
     return _interval(parts[wholes > 0] / wholes[wholes > 0], percentiles)
@@ -78,7 +78,7 @@ def interval_of_pearson(
     """
     if len(first) < MIN_CLIPS_OF_CORRELATION:
         return float("nan"), float("nan")
-    weights = _resamples(len(first), num_samples, seed) / len(first)
+    weights = resamples(len(first), num_samples, seed) / len(first)
     # Centred on the whole sample first: the moments below are then small and cancel little.
     first, second = first - first.mean(), second - second.mean()
     mean_first, mean_second = weights @ first, weights @ second
@@ -94,7 +94,7 @@ def interval_of_pearson(
 
 
 @functools.lru_cache(maxsize=2)
-def _resamples(num_clips: int, num_samples: int, seed: int) -> Float64[np.ndarray, "samples n"]:
+def resamples(num_clips: int, num_samples: int, seed: int) -> Float64[np.ndarray, "samples n"]:
     """How often every clip was drawn, per sample; the same for all metrics of the same clips."""
     generator = np.random.default_rng(seed)
     probabilities = np.full(num_clips, 1 / num_clips)

@@ -17,17 +17,16 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict
 from echodfkd_jax.interop.torch_student import from_torch, size_of
 from echodfkd_jax.masks import LV_ALONE
-from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.runs import checkpoints as checkpoint_files
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.training.state import (
-    create_state,
     make_optimizer,
     make_schedule,
     num_weights,
+    state_of,
     to_tree,
 )
 
@@ -60,11 +59,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     settings = TrainSettings.of(made.train)
     # Steps that a schedule ends after matter only when the run is trained further.
     schedule = make_schedule(settings, settings.num_epochs * max(settings.steps_per_epoch, 1))
-    state = create_state(build_model(**made.model), make_optimizer(settings, schedule), made.seed)
-    state = state.replace(
-        params=jax.tree.map(jnp.asarray, variables["params"]),
-        batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
-    )
+    state = state_of(jax.tree.map(jnp.asarray, variables), make_optimizer(settings, schedule))
     run_config.save(made)
     checkpoints = Checkpoints(workdir, keep_latest=1)
     checkpoints.save(to_tree(state), Progress())

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Patches that are made at once on a CPU. With more images at once they leave the cache: products
 # over 100 images at once ran at 0.6 times the rate of products over 4 (56x56, 12 channels).
-_PATCH_BYTES = 12 * 2**20
+PATCH_BYTES = 12 * 2**20
 
 
 def convolve_3x3(
@@ -60,11 +60,12 @@ def kernel_gradient(
     peak. There it is one product over patches instead, at a third to two thirds of the peak.
     """
     return jax.lax.platform_dependent(
-        inputs, cotangent, cpu=_kernel_gradient_by_patches, default=_kernel_gradient_by_xla
+        inputs, cotangent, cpu=_kernel_gradient_by_patches, default=kernel_gradient_by_xla
     )
 
 
-def _kernel_gradient_by_xla(inputs: Array, cotangent: Array) -> Array:
+def kernel_gradient_by_xla(inputs: Array, cotangent: Array) -> Array:
+    """`kernel_gradient` as the transpose of the convolution."""
     shape = (3, 3, inputs.shape[-1], cotangent.shape[-1])
     zeros = varying_like(jnp.zeros(shape, inputs.dtype), inputs)
     transpose = jax.linear_transpose(lambda kernel: _xla_convolve(inputs, kernel), zeros)
@@ -79,7 +80,7 @@ def _kernel_gradient_by_patches(inputs: Array, cotangent: Array) -> Array:
         return jnp.flip(mirrored, (0, 1)).swapaxes(2, 3)
     n, height, width, channels = inputs.shape
     image_bytes = 9 * inputs.dtype.itemsize * height * width * channels
-    largest = max(1, _PATCH_BYTES // image_bytes)
+    largest = max(1, PATCH_BYTES // image_bytes)
     size = max(d for d in range(1, n + 1) if n % d == 0 and d <= largest) if n else 0
     if size == n:
         return _patch_product(inputs, cotangent)

@@ -109,7 +109,7 @@ class UNet(nn.Module):
         init = torch_uniform(self.channels[0])
         head = nn.Dense(len(self.structures), kernel_init=init, bias_init=init, name="head")
         logits = resize_bilinear(head(hidden.astype(jnp.float32)), self.stride)
-        return logits.reshape(*video.shape[:-1], -1)
+        return logits.reshape(*video.shape[:-1], logits.shape[-1])
 
     def _convolve_twice(self, hidden: Array, features: int, name: str, *, train: bool) -> Array:
         def twice(network: "UNet", hidden: Array) -> Array:

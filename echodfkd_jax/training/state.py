@@ -1,5 +1,6 @@
 """What training changes from step to step, and the optimiser that changes it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -79,15 +80,20 @@ def create_state(
     def create(key: jax.Array) -> TrainState:
         # Two frames: a recurrent network's weights do not depend on the length either.
         variables = model.init(key, jnp.zeros((1, 2, *frame_shape, 1), jnp.float32))
-        params = variables["params"]
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=optimizer.init(params),
-        )
+        return state_of(variables, optimizer)
 
     return jax.jit(create)(jax.random.key(seed))
+
+
+def state_of(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step of a network that has weights already."""
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(params),
+    )
 
 
 def num_weights(state: TrainState) -> int:

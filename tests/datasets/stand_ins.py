@@ -26,7 +26,11 @@ class MadeClip(NamedTuple):
 
 def make_clip(key, *, num_frames, poor_windows=0.0):
     """Noise; its mask is where it is bright."""
-    frames = jax.random.randint(key, (num_frames, 112, 112), 0, 256).astype(jnp.uint8)
+    # Numbers mixed with the key: `jax.random` takes a second or two to compile.
+    one, other = jax.random.key_data(key)
+    mixed = (jnp.arange(num_frames * 112 * 112, dtype=jnp.uint32) ^ one) * jnp.uint32(2654435761)
+    mixed = (mixed ^ other ^ (mixed >> 15)) * jnp.uint32(2246822519)
+    frames = (mixed >> 24).astype(jnp.uint8).reshape(num_frames, 112, 112)
     return MadeClip(
         frames=frames,
         mask=frames > 200,

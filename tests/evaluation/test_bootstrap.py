@@ -11,7 +11,7 @@ OTHER = np.array([0.2, 0.4, 0.7, 0.8, 0.1, 0.9])
 
 def test_same_seed_same_interval():
     one = bootstrap.interval_of_mean(VALUES, num_samples=200, seed=3)
-    bootstrap._resamples.cache_clear()
+    bootstrap.resamples.cache_clear()
     assert one == bootstrap.interval_of_mean(VALUES.copy(), num_samples=200, seed=3)
     assert one != bootstrap.interval_of_mean(VALUES, num_samples=200, seed=4)
 
@@ -59,7 +59,7 @@ def test_samples_without_a_whole_are_left_out():
 
 
 def test_pearson_intervals_equal_a_plain_loop():
-    samples = bootstrap._resamples(len(VALUES), 300, 0)
+    samples = bootstrap.resamples(len(VALUES), 300, 0)
     loop = []
     for counts in samples:
         drawn = np.repeat(np.arange(len(VALUES)), counts.astype(int))

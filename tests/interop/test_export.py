@@ -15,12 +15,13 @@ from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.safetensors import save_variables
 from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.synthesis import make_clip
+from tests import factories
 
 
 @pytest.fixture(scope="module")
 def student():
     model = ConvLSTMUNet(2, 1, 3, stride=2, skips=True, warmup=3)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 16, 16, 1)))
+    variables = factories.random_weights(model, jnp.zeros((1, 1, 16, 16, 1)))
     return LoadedNetwork(model, variables)
 
 

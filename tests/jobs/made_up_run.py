@@ -3,7 +3,6 @@
 import json
 import pathlib
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +12,7 @@ from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
+from tests import factories
 from tests.clips import echonet_folder
 
 FPS = 50.0
@@ -44,12 +44,13 @@ def save_run(made, steps=(3,), epochs_left=0, seed=0):
     for epoch, step in enumerate(steps, 1):
         if step in there:
             continue
-        variables = model.init(jax.random.key(seed + step), jnp.zeros((1, 1, 112, 112, 1)))
-        tree = jax.tree.map(np.asarray, dict(variables))
+        variables = factories.random_weights(
+            model, jnp.zeros((1, 1, 112, 112, 1)), seed=seed + step
+        )
         loss = 0.1 * epoch
         done = made.train.num_epochs - epochs_left - len(steps) + epoch
         checkpoints.save(
-            tree,
+            variables,
             Progress(
                 step=step,
                 epoch=done,

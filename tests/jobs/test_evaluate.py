@@ -274,8 +274,12 @@ def test_watching_scores_every_checkpoint_once_and_ends_with_the_training(
     # One epoch of two is done when the job starts to wait; the second one comes later.
     made_up_run.save_run(config, steps=(3,), epochs_left=1)
 
+    steps = files.folder(config.workdir, "clips") / evaluate.WATCHED
+
     def train_on():
-        time.sleep(3)
+        deadline = time.monotonic() + 300
+        while not (steps / "3").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
         made_up_run.save_run(config, steps=(3, 6))
 
     thread = threading.Thread(target=train_on)
@@ -285,7 +289,6 @@ def test_watching_scores_every_checkpoint_once_and_ends_with_the_training(
     printed = capsys.readouterr().out
     assert printed.count("evaluating step 3") == printed.count("evaluating step 6") == 1
     assert _metrics(config, "clips")["checkpoint_step"] == 3  # The best one.
-    steps = files.folder(config.workdir, "clips") / evaluate.WATCHED
     assert sorted(path.name for path in steps.iterdir()) == ["3", "6"]
 
 

@@ -21,6 +21,7 @@ from echodfkd_jax.networks.registry import build_model, describe_model
 from echodfkd_jax.networks.safetensors import save_variables
 from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.synthesis import make_clip
+from tests import factories
 from tests.clips import echonet_folder
 from tests.clips.dicom_file import region, write_dicom
 from tests.jobs import made_up_run
@@ -33,7 +34,7 @@ def config(tmp_path):
     """No run: the student is that of a file of random weights."""
     made = made_up_run.config(tmp_path / "run")
     model = build_model(**made.model)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 112, 112, 1)))
+    variables = factories.random_weights(model, jnp.zeros((1, 1, 112, 112, 1)))
     path = tmp_path / "student.safetensors"
     save_variables(path, variables, {"model": describe_model(model)})
     made.student.weights = str(path)

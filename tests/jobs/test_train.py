@@ -33,18 +33,12 @@ def _command(workdir, *extra: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    cache = tmp_path_factory.mktemp("xla")
-    return os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache)}
-
-
-@pytest.fixture(scope="session")
-def train(environment):
+def train():
     def run(workdir, *extra: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             _command(workdir, *extra),
             cwd=ROOT,
-            env=environment,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,
             timeout=300,

@@ -6,12 +6,13 @@ import pytest
 from echodfkd_jax.networks.blocks import PIXEL, Block, Form, over_blocks, regroup
 from echodfkd_jax.networks.convolution import convolve_3x3
 from echodfkd_jax.networks.layers import BatchNorm, Head, UpConv3x3, max_pool_2x2, max_pool_blocks
+from tests import factories
 
 BLOCKS = [Block(1, 2), Block(2, 2), Block(2, 4)]
 
 
 def images(*shape, seed=0):
-    return jax.random.normal(jax.random.key(seed), shape)
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
 def test_a_block_lists_its_pixels_row_by_row():
@@ -61,7 +62,7 @@ def test_normalisation_of_blocks_is_that_of_pixels(block, train):
 def test_decoder_and_head_of_blocks_are_those_of_pixels(block):
     pixels = images(2, 4, 8, 3)
     decoder, head = UpConv3x3(2), Head()
-    variables = decoder.init(jax.random.key(0), pixels)
+    variables = factories.random_weights(decoder, pixels)
     variables["params"]["bias"] = jnp.array([1.0, -1.0])
     got = decoder.apply(variables, regroup(pixels, PIXEL, block), block)
     wanted = decoder.apply(variables, pixels)

@@ -10,6 +10,7 @@ import pytest
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_student import from_torch
 from echodfkd_jax.networks import ConvLSTMUNet, blocks
+from tests import factories
 from tests.networks.golden_student import TESTDATA, load_golden
 
 GOLDEN = (
@@ -43,8 +44,8 @@ def train(model):
 @functools.cache
 def small(blocks=2, layers=1):
     model = ConvLSTMUNet(blocks, layers, filters=3)
-    video = jax.random.uniform(jax.random.key(0), (2, 4, 8, 12, 1)) * 255
-    variables = jax.jit(model.init)(jax.random.key(1), video)
+    video = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (2, 4, 8, 12, 1)), jnp.float32)
+    variables = factories.random_weights(model, video)
     # Running statistics other than the initial ones, so that using them makes a difference.
     for _ in range(3):
         variables = {**variables, **train(model)(variables, video)[1]}

@@ -20,10 +20,9 @@ def reference(inputs, kernel):
 
 
 def arrays(n=3, height=5, width=4, channels=2, features=6, dtype=jnp.float32):
-    keys = jax.random.split(jax.random.key(0), 3)
-    inputs = jax.random.normal(keys[0], (n, height, width, channels), dtype)
-    kernel = jax.random.normal(keys[1], (3, 3, channels, features), dtype)
-    return inputs, kernel, jax.random.normal(keys[2], (n, height, width, features), dtype)
+    shapes = (n, height, width, channels), (3, 3, channels, features), (n, height, width, features)
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
 
 
 def test_value_of_a_vertical_edge_is_literal():
@@ -45,14 +44,14 @@ def test_gradients_equal_those_of_the_plain_convolution(channels, features):
 def test_kernel_gradient_in_chunks_equals_that_in_one_piece(monkeypatch):
     inputs, _, cotangent = arrays(n=6)
     whole = kernel_gradient(inputs, cotangent)
-    monkeypatch.setattr(convolution, "_PATCH_BYTES", 2 * 9 * 4 * inputs[0].size)
+    monkeypatch.setattr(convolution, "PATCH_BYTES", 2 * 9 * 4 * inputs[0].size)
     assert "scan" in str(jax.make_jaxpr(kernel_gradient)(inputs, cotangent))
     np.testing.assert_allclose(kernel_gradient(inputs, cotangent), whole, rtol=1e-5, atol=1e-5)
 
 
 def test_kernel_gradient_of_other_backends_equals_the_one_by_patches():
     inputs, _, cotangent = arrays()
-    got = convolution._kernel_gradient_by_xla(inputs, cotangent)
+    got = convolution.kernel_gradient_by_xla(inputs, cotangent)
     np.testing.assert_allclose(got, kernel_gradient(inputs, cotangent), rtol=1e-5, atol=1e-5)
 
 

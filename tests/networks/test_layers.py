@@ -12,6 +12,7 @@ from echodfkd_jax.networks.layers import (
     resize_bilinear,
     upsample_nearest_2x,
 )
+from tests import factories
 
 
 def image(rows):
@@ -49,8 +50,8 @@ def test_bilinear_enlargement_has_half_pixel_centres():
 
 
 def test_up_convolution_equals_upsampling_then_convolution():
-    inputs = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
-    variables = Conv3x3(6).init(jax.random.key(1), upsample_nearest_2x(inputs))
+    inputs = jnp.asarray(np.random.default_rng(0).standard_normal((2, 3, 5, 4)), jnp.float32)
+    variables = factories.random_weights(Conv3x3(6), upsample_nearest_2x(inputs))
     wanted = Conv3x3(6).apply(variables, upsample_nearest_2x(inputs))
     got = regroup(UpConv3x3(6).apply(variables, inputs), Block(2, 2), PIXEL)
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
@@ -76,7 +77,7 @@ def test_batch_norm_uses_the_running_statistics_outside_training():
 
 
 def test_batch_norm_over_an_axis_is_that_of_the_whole_batch():
-    inputs = jax.random.normal(jax.random.key(0), (4, 2, 2, 3)) + 3
+    inputs = jnp.asarray(np.random.default_rng(0).normal(3, 1, (4, 2, 2, 3)), jnp.float32)
     variables = BatchNorm().init(jax.random.key(0), inputs, train=True)
 
     def apply(axis_name, inputs):

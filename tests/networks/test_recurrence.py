@@ -7,11 +7,11 @@ from echodfkd_jax.networks.recurrence import advance_cell, run_cell
 
 
 def arrays():
-    keys = jax.random.split(jax.random.key(0), 4)
-    inputs = jax.random.normal(keys[0], (5, 2, 4, 6, 3))
-    kernel = jax.random.normal(keys[1], (3, 3, 3 + 2, 8)) * 0.3
-    bias = jax.random.normal(keys[2], (8,))
-    return (inputs, kernel, bias), jax.random.normal(keys[3], (5, 2, 4, 6, 2))
+    rng = np.random.default_rng(0)
+    shapes = (5, 2, 4, 6, 3), (3, 3, 3 + 2, 8), (8,), (5, 2, 4, 6, 2)
+    draws = (jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes)
+    inputs, kernel, bias, cotangent = draws
+    return (inputs, 0.3 * kernel, bias), cotangent
 
 
 def run_by_single_frames(inputs, kernel, bias):

@@ -9,13 +9,14 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks import ConvLSTMUNet, shipped
 from echodfkd_jax.networks.safetensors import save_variables
 from echodfkd_jax.networks.shipped import load_student
+from tests import factories
 
 FIELDS = {"name": "convlstm", "blocks": 1, "layers": 1, "filters": 2, "stride": 2}
 
 
 def save(path, fields):
     model = ConvLSTMUNet(1, 1, 2, stride=2)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 8, 8, 1)))
+    variables = factories.random_weights(model, jnp.zeros((1, 1, 8, 8, 1)))
     save_variables(path, variables, {"model": json.dumps(fields)})
     return variables
 

@@ -6,6 +6,7 @@ import pytest
 from echodfkd_jax.networks import ConvLSTMUNet, predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.streaming import Stream, step
+from tests import factories
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, 16, 24), dtype=np.uint8)
 
@@ -13,7 +14,7 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (5, 16, 24), dtype=np.uint8)
 @pytest.fixture(scope="module")
 def student():
     model = ConvLSTMUNet(2, 1, 3, stride=2)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 16, 24, 1)))
+    variables = factories.random_weights(model, jnp.zeros((1, 1, 16, 24, 1)))
     return LoadedNetwork(model, variables)
 
 

@@ -59,7 +59,10 @@ def test_a_curve_has_its_models_colour():
 
 @pytest.mark.parametrize("lines", [LINES, LINES[:1], [{"step": 1, "epoch": 1}]])
 def test_losses_are_drawn_as_far_as_there_are_any(lines):
-    assert pixels(plots.loss_curves(lines)).shape[0] == 330
+    image = pixels(plots.loss_curves(lines))
+    assert image.shape[0] == 330
+    empty = pixels(plots.loss_curves([]))
+    assert np.array_equal(image, empty) == ("train/loss" not in lines[0])
 
 
 def test_clips_without_a_recorded_fraction_are_left_out():
@@ -71,7 +74,12 @@ def test_clips_without_a_recorded_fraction_are_left_out():
 
 
 def test_scores_without_any_value_are_drawn_empty():
-    assert len(plots.score_histogram({"student": np.array([np.nan])}, "Dice")) > 0
+    def drawn(values):
+        return pixels(plots.score_histogram({"student": np.array(values)}, "Dice"))
+
+    empty = drawn([np.nan])
+    np.testing.assert_array_equal(empty, drawn([]))
+    assert not np.array_equal(empty, drawn([np.nan, 0.95]))
 
 
 def test_reliability_leaves_empty_bins_out():

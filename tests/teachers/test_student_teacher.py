@@ -15,6 +15,7 @@ from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
 from echodfkd_jax.teachers.student_teacher import from_variables
+from tests import factories
 
 FIELDS = {"name": "convlstm", "blocks": 1, "layers": 1, "filters": 2, "stride": 1}
 
@@ -26,7 +27,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def variables(model):
-    return jax.device_get(jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 1, 8, 8, 1))))
+    return factories.random_weights(model, jnp.zeros((1, 1, 8, 8, 1)))
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,13 @@ from echodfkd_jax.networks.safetensors import load_variables, save_variables
 from echodfkd_jax.networks.unet import UNet, over_time
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
+from tests import factories
 
 FIELDS = {"name": "unet", "channels": [2, 4], "stride": 2}
+
+
+def noise(shape):
+    return jnp.asarray(np.random.default_rng(0).uniform(0, 255, shape), jnp.float32)
 
 
 def frames(num_frames, seed=0):
@@ -26,7 +31,7 @@ def frames(num_frames, seed=0):
 
 @pytest.fixture(scope="module")
 def variables():
-    return jax.jit(build_model(**FIELDS).init)(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))
+    return factories.random_weights(build_model(**FIELDS), jnp.zeros((1, 1, 4, 4, 1)))
 
 
 @pytest.fixture
@@ -52,14 +57,14 @@ def test_blank_frame_stays_finite():
 
 def test_gain_and_brightness_of_a_frame_do_not_matter(variables):
     model = UNet((2, 4))
-    video = jax.random.uniform(jax.random.key(0), (1, 2, 8, 8, 1)) * 100
+    video = noise((1, 2, 8, 8, 1)) * 100 / 255
     logits = jax.jit(model.apply)(variables, video)
     np.testing.assert_allclose(jax.jit(model.apply)(variables, 2 * video + 30), logits, atol=1e-4)
 
 
 def test_each_frame_is_segmented_by_itself(variables):
     model = UNet((2, 4))
-    video = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 1)) * 255
+    video = noise((2, 3, 8, 8, 1))
     logits = jax.jit(model.apply)(variables, video)
     alone = jax.jit(model.apply)(variables, video[1:, 2:])
     assert logits.shape == video.shape
@@ -68,7 +73,7 @@ def test_each_frame_is_segmented_by_itself(variables):
 
 def test_training_mode_updates_the_running_statistics_of_every_layer(variables):
     model = UNet((2, 4))
-    video = jax.random.uniform(jax.random.key(0), (2, 3, 8, 8, 1)) * 255
+    video = noise((2, 3, 8, 8, 1))
     _, updates = jax.jit(functools.partial(model.apply, train=True, mutable=["batch_stats"]))(
         variables, video
     )
@@ -110,7 +115,7 @@ def test_a_teacher_of_two_structures_gives_both(tmp_path):
 def temporal():
     """A network that sees time, and its random weights."""
     model = UNet((2, 4), context=2)
-    return model, model.init(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))
+    return model, factories.random_weights(model, jnp.zeros((1, 1, 4, 4, 1)))
 
 
 def test_without_context_a_frame_is_seen_by_itself():

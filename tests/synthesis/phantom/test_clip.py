@@ -10,10 +10,19 @@ from experiments.border_profile import DISTANCES, frame_profile
 NUM_CLIPS, NUM_FRAMES = 12, 40
 
 
+@jax.jit
+@jax.vmap
+def make_clips(key):
+    return make_clip(key, num_frames=NUM_FRAMES)
+
+
+def keys():
+    return jax.random.split(jax.random.key(3), NUM_CLIPS)
+
+
 @pytest.fixture(scope="module")
 def clips():
-    make = jax.jit(jax.vmap(lambda key: make_clip(key, num_frames=NUM_FRAMES)))
-    return jax.tree.map(np.asarray, make(jax.random.split(jax.random.key(3), NUM_CLIPS)))
+    return jax.tree.map(np.asarray, make_clips(keys()))
 
 
 def test_shapes_and_types(clips):
@@ -23,8 +32,13 @@ def test_shapes_and_types(clips):
 
 
 def test_a_clip_depends_on_its_own_key_only(clips):
-    keys = jax.random.split(jax.random.key(3), NUM_CLIPS)
-    alone = jax.jit(lambda key: make_clip(key, num_frames=NUM_FRAMES))(keys[5])
+    backwards = make_clips(keys()[::-1])
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[::-1]), clips, backwards)
+
+
+@pytest.mark.slow  # A program of its own.
+def test_a_clip_alone_is_the_one_of_a_batch(clips):
+    alone = jax.jit(lambda key: make_clip(key, num_frames=NUM_FRAMES))(keys()[5])
     # Another batch is another program: rounding may tip a grey value or a pixel of the outline.
     difference = np.abs(np.asarray(alone.frames).astype(int) - clips.frames[5])
     assert np.mean(difference > 1) < 1e-3
@@ -114,7 +128,7 @@ def test_speckle_changes_little_from_frame_to_frame_and_much_over_a_clip(clips):
 
 
 def test_clutter_that_hides_the_wall_is_turned_down_and_other_clutter_left_alone():
-    scene = jax.jit(lambda key: sample_scene(key, num_frames=4))(jax.random.key(0))
+    scene = sample_scene(jax.random.key(0), num_frames=4)
     at_rest = scene.movement._replace(contraction=np.float32(0))
 
     def cleared(scanner):
