@@ -1,10 +1,12 @@
 """The auxiliary judge's part of an evaluation: agreement of the models with EchoCLIP."""
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from etils import epath
+
+from echodfkd_jax import buckets, files
 from echodfkd_jax.echoclip import agreement, load_judge
 from echodfkd_jax.echoclip.judge import Judge
 from echodfkd_jax.echoclip.prompts import PromptEmbeddings, embed_prompts
@@ -31,7 +33,7 @@ class Judging:
 
     judge: Judge
     prompts: PromptEmbeddings
-    cache_dir: pathlib.Path
+    cache_dir: epath.Path
     erasure_step_frames: int
     identity: dict[str, Any]
 
@@ -60,7 +62,7 @@ class Judging:
         return found
 
 
-def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging | None:
+def open_judging(section: Mapping[str, Any], workdir: files.PathLike) -> Judging | None:
     """The judge of `config.judge`; None, after one line that says why, if there is none.
 
     Args:
@@ -80,7 +82,7 @@ def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging |
         print("auxiliary judge: skipped, config.judge.name is empty (set it to 'echoclip')")
         return None
     options: dict[str, Any] = {
-        "weights": settings.weights,
+        "weights": settings.weights and str(buckets.local_copy(settings.weights)),
         "dtype": settings.dtype,
         "batch_size": settings.batch_size,
     }
@@ -99,7 +101,7 @@ def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging |
     return Judging(
         judge=judge,
         prompts=embed_prompts(judge, prompts),
-        cache_dir=pathlib.Path(settings.cache_dir or workdir / "judge_cache"),
+        cache_dir=files.path_of(settings.cache_dir or files.path_of(workdir) / "judge_cache"),
         erasure_step_frames=settings.erasure_step_frames,
         identity={
             "judge": judge.fingerprint,

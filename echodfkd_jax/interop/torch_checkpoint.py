@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
 
 _EXTENSIONS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
@@ -23,7 +24,7 @@ _DAMAGES = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowEr
 _STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
-def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read_state_dict(path: files.PathLike) -> dict[str, np.ndarray]:
     """The weights in a checkpoint file, by their key.
 
     Args:
@@ -38,12 +39,8 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         UserError: the file is missing, damaged, of another kind, holds more than weights and
             plain values, or PyTorch is needed and not installed.
     """
-    path = pathlib.Path(path)
-    if path.suffix not in _EXTENSIONS:
-        raise UserError(
-            f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
-            f"{', '.join(_EXTENSIONS)}"
-        )
+    path = buckets.local_copy(path)
+    _check_kind(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file; check the path")
     if path.suffix == ".safetensors":
@@ -51,7 +48,7 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     return _read_torch(path)
 
 
-def write_state_dict(path: str | pathlib.Path, state_dict: Mapping[str, np.ndarray]) -> None:
+def write_state_dict(path: files.PathLike, state_dict: Mapping[str, np.ndarray]) -> None:
     """Writes weights so that `read_state_dict` and PyTorch read them, whole or not at all.
 
     Args:
@@ -62,20 +59,14 @@ def write_state_dict(path: str | pathlib.Path, state_dict: Mapping[str, np.ndarr
     Raises:
         UserError: an unknown kind of file, or PyTorch is needed and not installed.
     """
-    path = pathlib.Path(path)
-    if path.suffix not in _EXTENSIONS:
-        raise UserError(
-            f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
-            f"{', '.join(_EXTENSIONS)}"
-        )
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = files.path_of(path)
+    _check_kind(path)
     if path.suffix == ".safetensors":
         import safetensors.numpy
 
         # safetensors writes the memory as it lies, so that no view may be left.
         arrays = {key: np.asarray(value, order="C") for key, value in state_dict.items()}
-        part.write_bytes(safetensors.numpy.save(arrays))
+        files.write_bytes(path, safetensors.numpy.save(arrays))
     else:
         try:
             import torch
@@ -85,8 +76,16 @@ def write_state_dict(path: str | pathlib.Path, state_dict: Mapping[str, np.ndarr
                 ".safetensors file"
             ) from error
         tensors = {key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()}
-        torch.save({"state_dict": tensors}, part)
-    part.replace(path)
+        with files.replacing(path) as file:
+            torch.save({"state_dict": tensors}, file)
+
+
+def _check_kind(path: pathlib.PurePath) -> None:
+    if path.suffix not in _EXTENSIONS:
+        raise UserError(
+            f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
+            f"{', '.join(_EXTENSIONS)}"
+        )
 
 
 def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:

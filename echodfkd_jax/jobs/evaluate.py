@@ -9,8 +9,6 @@ are those of the saved configuration; how they are evaluated is in `config.eval`
 
 import functools
 import math
-import pathlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +17,9 @@ import jax
 import ml_collections
 import numpy as np
 import tqdm
+from etils import epath
 
+from echodfkd_jax import buckets
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import (
     calibration,
@@ -32,6 +32,7 @@ from echodfkd_jax.evaluation import (
 )
 from echodfkd_jax.evaluation.data import open_data
 from echodfkd_jax.evaluation.judging import Judging, open_judging
+from echodfkd_jax.files import path_of
 from echodfkd_jax.networks.inference import predict_clips
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.runs import checkpoints, provenance, run_config, watch
@@ -52,7 +53,7 @@ WATCHED = "checkpoints"
 _Predict = Callable[[Sequence[Clip]], list[SoftMask]]
 
 
-def run(config: ml_collections.ConfigDict) -> pathlib.Path | None:
+def run(config: ml_collections.ConfigDict) -> epath.Path | None:
     """Evaluates one checkpoint, or with `config.eval.watch` each as it is saved.
 
     Returns:
@@ -84,13 +85,13 @@ def _evaluate(
     subfolder: str = "",
 ) -> dict[str, Any]:
     """Evaluates one checkpoint unless that is done, and returns the content of metrics.json."""
-    workdir = pathlib.Path(config.workdir)
+    workdir = path_of(config.workdir)
     student = choose_student(workdir, which)
     if student.step is None and not which.weights:
         print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
     saved = run_config.load(workdir) if has_run(workdir) else config
     data = open_data(settings, config, saved)
-    name = f"{data.name}_{pathlib.Path(which.weights).stem}" if which.weights else data.name
+    name = f"{data.name}_{path_of(which.weights).stem}" if which.weights else data.name
     inputs = {
         "definitions": DEFINITIONS,
         "student": student.fingerprint,
@@ -244,7 +245,7 @@ class _Scored:
 
 
 def _open_judging(config: ml_collections.ConfigDict) -> Judging | None:
-    return open_judging(config.judge.to_dict(), pathlib.Path(config.workdir))
+    return open_judging(config.judge.to_dict(), path_of(config.workdir))
 
 
 def _batches(clips: Clips, size: int) -> Iterator[list[Clip]]:
@@ -260,9 +261,7 @@ def _batches(clips: Clips, size: int) -> Iterator[list[Clip]]:
         yield batch
 
 
-def _write_events(
-    workdir: pathlib.Path, directory: pathlib.Path, metrics: Mapping[str, Any]
-) -> None:
+def _write_events(workdir: epath.Path, directory: epath.Path, metrics: Mapping[str, Any]) -> None:
     """TensorBoard: means, correlations, protocols, strips of the clips that the report shows."""
     scalars = dict(metrics["mean"])
     scalars |= {f"correlation/{k}": v["value"] for k, v in metrics["correlation"].items()}
@@ -296,7 +295,7 @@ def _watch(
             f"config.student.weights={last.weights!r}: expected none, as config.eval.watch scores "
             "the checkpoints of a run"
         )
-    workdir = pathlib.Path(config.workdir)
+    workdir = path_of(config.workdir)
     with watch.watching(workdir) as say_scored:
         _follow(config, settings, workdir, say_scored)
 
@@ -304,7 +303,7 @@ def _watch(
 def _follow(
     config: ml_collections.ConfigDict,
     settings: EvalSettings,
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     say_scored: Callable[[int], None],
 ) -> None:
     print(f"waiting for checkpoints in {checkpoints.directory(workdir)}; ends with the training")
@@ -334,13 +333,13 @@ def _follow(
         time.sleep(settings.poll_s)
     _, progress = checkpoints.restore_variables(workdir, config.student.checkpoint)
     directory = files.folder(workdir, name)
-    source = directory / WATCHED / str(progress["step"])
-    shutil.copytree(source, directory, dirs_exist_ok=True)
+    with buckets.fetched(directory / WATCHED / str(progress["step"])) as source:
+        buckets.send(source, directory, last=files.METRICS_FILE)
     print(f"training has ended; {len(scored)} checkpoints were evaluated")
     print(f"  metrics of step {progress['step']}: {directory / files.METRICS_FILE}")
 
 
-def _has_ended(workdir: pathlib.Path) -> bool:
+def _has_ended(workdir: epath.Path) -> bool:
     if not checkpoints.all_steps(workdir) or not run_config.path(workdir).is_file():
         return False
     train = TrainSettings.of(run_config.load(workdir).train)

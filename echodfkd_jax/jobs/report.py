@@ -6,17 +6,18 @@ Reads `config.json`, `metrics.jsonl` and every `evaluation/<name>/` of `config.w
 
 import hashlib
 import json
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
 import numpy as np
 import tqdm
+from etils import epath
 
-from echodfkd_jax import disk
+from echodfkd_jax.disk import writing
 from echodfkd_jax.evaluation import clip_metrics, files, summary, table
 from echodfkd_jax.evaluation.files import ShownClip
+from echodfkd_jax.files import make_folder, path_of, write_bytes, write_text
 from echodfkd_jax.reporting import colours, html, overlays, plots
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.writers import read_lines
@@ -44,7 +45,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: there is no run, or one of its files is damaged.
     """
-    workdir = pathlib.Path(config.workdir)
+    workdir = path_of(config.workdir)
     saved = run_config.load(workdir)
     target = workdir / "report" / "index.html"
     fingerprint = _fingerprint(workdir)
@@ -67,17 +68,17 @@ def run(config: ml_collections.ConfigDict) -> None:
             for name, metrics in evaluations.items()
         ],
     )
-    disk.write_text(target, html.render(page))
+    write_text(target, html.render(page))
     print(f"report: {target}")
 
 
 class _Saver:
     """Draws figures in both styles and keeps the light one as a file."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: epath.Path) -> None:
         self._folder = folder
-        disk.make_folder(folder)
-        with disk.writing(folder):
+        make_folder(folder)
+        with writing(folder):
             for path in folder.glob("*.png"):  # Of clips that are no longer shown.
                 path.unlink()
 
@@ -91,10 +92,10 @@ class _Saver:
 
     def file(self, name: str, content: bytes) -> None:
         """Writes one file of the report's folder."""
-        disk.write_bytes(self._folder / name, content)
+        write_bytes(self._folder / name, content)
 
 
-def _fingerprint(workdir: pathlib.Path) -> str:
+def _fingerprint(workdir: epath.Path) -> str:
     """Hash of everything that the page is made from."""
     digest = hashlib.sha256(f"{VERSION} {workdir.name} ".encode())
     digest.update((html.TEMPLATES / html.PAGE).read_bytes())
@@ -107,7 +108,7 @@ def _fingerprint(workdir: pathlib.Path) -> str:
 
 
 def _run_facts(
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     saved: ml_collections.ConfigDict,
     lines: list[dict[str, Any]],
     evaluations: Mapping[str, Mapping[str, Any]],
@@ -136,7 +137,7 @@ def _run_facts(
 
 
 def _evaluation(
-    save: _Saver, directory: pathlib.Path, metrics: Mapping[str, Any]
+    save: _Saver, directory: epath.Path, metrics: Mapping[str, Any]
 ) -> html.EvaluationView:
     name, models = metrics["name"], list(metrics["models"])
     clips = tqdm.tqdm(files.read_shown(directory), f"drawing {name}", unit="clip")

@@ -1,9 +1,6 @@
 """Flax variables as safetensors files: one flat file, no code in it, readable everywhere."""
 
-import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +8,12 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
 
 
 def save_variables(
-    path: str | Path, variables: Mapping[str, Any], metadata: Mapping[str, str]
+    path: files.PathLike, variables: Mapping[str, Any], metadata: Mapping[str, str]
 ) -> None:
     """Writes nested variables; a reader sees the old file or the whole new one, never a part.
 
@@ -24,28 +22,14 @@ def save_variables(
         variables: nested dicts of arrays; keys are joined with "/", as in "params/head/kernel".
         metadata: texts kept in the file's header; `model` is JSON of the model's name and fields.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     flat = traverse_util.flatten_dict(dict(variables), sep="/")
     # safetensors writes the memory as it lies: a transposed view would come back scrambled.
     arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
     content = safetensors.numpy.save(arrays, metadata=dict(metadata))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes a file for its owner alone; weights are to be shared like any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink()
-        raise
+    files.write_bytes(path, content)
 
 
-def load_variables(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
+def load_variables(path: files.PathLike) -> tuple[dict[str, Any], dict[str, str]]:
     """Reads what `save_variables` wrote.
 
     Returns:
@@ -54,7 +38,7 @@ def load_variables(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     Raises:
         UserError: the file is missing, is no safetensors file, or is damaged.
     """
-    path = Path(path)
+    path = buckets.local_copy(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a safetensors file of weights")
     try:
@@ -73,7 +57,9 @@ def load_variables(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     return variables, metadata
 
 
-def check_tree(path: str | Path, variables: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def check_tree(
+    path: files.PathLike, variables: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
     """Checks that loaded variables are exactly those a model has.
 
     Args:
