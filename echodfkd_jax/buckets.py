@@ -122,7 +122,10 @@ def move_folder(source: PathLike, target: PathLike) -> epath.Path:
     path, aside = files.path_of(source), files.path_of(target)
     if files.is_bucket(path):
         system, key = _system_of(path)
-        system.mv(key, _system_of(aside)[1], recursive=True)
+        _, key_aside = _system_of(aside)
+        found = system.find(key)
+        system.copy(found, [key_aside + name.removeprefix(key) for name in found])
+        system.rm(key, recursive=True)
     else:
         files.make_folder(aside.parent)
         path.rename(aside)
