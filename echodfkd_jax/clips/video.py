@@ -79,16 +79,6 @@ def decode(path: pathlib.Path) -> Video:
     return _decode_npz(path) if suffix == ".npz" else _decode_container(path)
 
 
-def read_video(path: pathlib.Path) -> tuple[Frames, float]:
-    """Returns the frames, uint8 (t, h, w), and the frame rate in Hz (nan when unknown).
-
-    Raises:
-        UserError: as `decode`.
-    """
-    video = decode(path)
-    return video.frames, video.fps
-
-
 def write_avi(path: pathlib.Path, frames: Frames, fps: float) -> None:
     """Writes grey frames as a Motion-JPEG AVI, the format of the EchoNet data sets.
 

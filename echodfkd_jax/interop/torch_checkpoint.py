@@ -17,6 +17,7 @@ import numpy as np
 
 from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.networks.safetensors import read_arrays
 
 _EXTENSIONS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 # Where training scripts and PyTorch Lightning put the weights among their other records.
@@ -44,7 +45,8 @@ def read_state_dict(path: files.PathLike) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file; check the path")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        arrays, _ = read_arrays(path)
+        return {key: _without_bfloat16(array) for key, array in arrays.items()}
     return _read_torch(path)
 
 
@@ -86,21 +88,6 @@ def _check_kind(path: pathlib.PurePath) -> None:
             f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
             f"{', '.join(_EXTENSIONS)}"
         )
-
-
-def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    import safetensors
-
-    try:
-        # NumPy knows bfloat16 once ml_dtypes, which JAX needs anyway, is imported.
-        import ml_dtypes  # noqa: F401
-
-        with safetensors.safe_open(path, framework="np") as file:
-            return {key: _without_bfloat16(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, *_DAMAGES) as error:
-        raise UserError(
-            f"{path}: damaged, or no safetensors file ({error}); get the file again"
-        ) from error
 
 
 def _without_bfloat16(array: np.ndarray) -> np.ndarray:

@@ -11,6 +11,11 @@ from flax import traverse_util
 from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
 
+_DAMAGES = (
+    *(safetensors.SafetensorError, ValueError, TypeError, LookupError, AttributeError),
+    *(OSError, OverflowError, MemoryError),
+)
+
 
 def save_variables(
     path: files.PathLike, variables: Mapping[str, Any], metadata: Mapping[str, str]
@@ -38,23 +43,38 @@ def load_variables(path: files.PathLike) -> tuple[dict[str, Any], dict[str, str]
     Raises:
         UserError: the file is missing, is no safetensors file, or is damaged.
     """
-    path = buckets.local_copy(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected a safetensors file of weights")
+    flat, metadata = read_arrays(path)
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
+        return traverse_util.unflatten_dict(flat, sep="/"), metadata
+    except _DAMAGES as error:
+        raise _unreadable(path, error) from error
+
+
+def read_arrays(path: files.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All arrays of a safetensors file by name, in its own types, and its metadata.
+
+    Raises:
+        UserError: the file is missing, is no safetensors file, or is damaged.
+    """
+    local = buckets.local_copy(path)
+    if not local.is_file():
+        raise UserError(f"{path}: no such file; expected a safetensors file of weights")
+    # NumPy knows bfloat16 once ml_dtypes, which JAX needs anyway, is imported.
+    import ml_dtypes  # noqa: F401
+
+    try:
+        with safetensors.safe_open(local, framework="numpy") as file:
             metadata = file.metadata() or {}
-            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        variables = traverse_util.unflatten_dict(flat, sep="/")
-    except (
-        *(safetensors.SafetensorError, ValueError, TypeError, LookupError, AttributeError),
-        *(OSError, OverflowError, MemoryError),
-    ) as error:
-        raise UserError(
-            f"{path}: not a readable safetensors file of weights ({error}); copy it again or "
-            "name another file"
-        ) from error
-    return variables, metadata
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except _DAMAGES as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: files.PathLike, error: Exception) -> UserError:
+    return UserError(
+        f"{path}: not a readable safetensors file of weights ({error}); copy it again or name "
+        "another file"
+    )
 
 
 def check_tree(
