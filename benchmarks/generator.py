@@ -55,7 +55,7 @@ def _share_of_a_step(repetitions: int) -> dict:
 
     def label(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         prob = jax.vmap(teacher)(batch["video"][..., 0].astype(jnp.float32))
-        return {**batch, "target": jnp.round(255 * prob).astype(jnp.uint8)[..., None]}
+        return {**batch, "target": jnp.round(255 * prob).astype(jnp.uint8)}
 
     learn = functools.partial(train_step, model=model, optimizer=optimizer, axis_name=None)
     keys = jax.random.split(jax.random.key(0), BATCH)

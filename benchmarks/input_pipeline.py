@@ -22,6 +22,7 @@ import optax
 from benchmarks import students, timing
 from configs import synthetic
 from echodfkd_jax.datasets import prepared as dataset
+from echodfkd_jax.datasets import recipe
 from echodfkd_jax.jobs import prepare
 from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.training.input import DatasetInput
@@ -46,7 +47,7 @@ def _measure(folder: pathlib.Path, repetitions: int) -> list[dict]:
         data_dir=str(folder), num_train=CLIPS, num_validation=1, num_test=1, num_frames=FRAMES
     )
     prepare.run(config)
-    place = dataset.directory(config.dataset.to_dict(), config.teacher.to_dict())
+    place = dataset.directory(recipe.fields_of(config), config.teacher.to_dict())
     clips = dataset.open_split(place, "train")
     rows = []
     for subsample, side in ((1, 112), (2, 56)):

@@ -216,7 +216,7 @@ def score(model: UNet, variables: Mapping, clips: list[tuple[np.ndarray, np.ndar
     """
     rows = []
     for frames, masks in clips:
-        found = predict_clip(LoadedNetwork(model, variables), frames) > 127
+        found = predict_clip(LoadedNetwork(model, variables), frames)[..., 0] > 127
         own, theirs = (np.sum(each, axis=(1, 2)).astype(np.float64) for each in (found, masks))
         rows.append(
             (

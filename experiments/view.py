@@ -44,7 +44,8 @@ def main(weights: str = "best") -> None:
     refused, limits = {}, {}
     for kind, frames in kinds.items():
         views = [
-            describe_view(predict_clip(student, np.ascontiguousarray(clip))) for clip in frames
+            describe_view(predict_clip(student, np.ascontiguousarray(clip))[..., 0])
+            for clip in frames
         ]
         refused[kind] = float(np.mean([not view.four_chamber for view in views]))
         if kind == "generated":

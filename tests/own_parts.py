@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from echodfkd_jax.evaluation import summary
+from echodfkd_jax.evaluation.evaluator import Evaluator, Group, Row
 from echodfkd_jax.types import Clip
 
 SIZE = 112
@@ -37,6 +39,47 @@ class Discs:
         number = jnp.float32
         return DiscClip(
             frames, mask, number(50), jnp.int32(0), jnp.int32(6), number(60), number(90), number(40)
+        )
+
+
+class HeartClip(NamedTuple):
+    frames: jax.Array
+    mask: jax.Array
+    structures: jax.Array
+    fps: jax.Array
+    ed_frame: jax.Array
+    es_frame: jax.Array
+    ef_percent: jax.Array
+    edv_ml: jax.Array
+    esv_ml: jax.Array
+
+
+class Hearts:
+    """A generator of two structures: a bright ventricle above a darker atrium that fills as the
+    ventricle empties."""
+
+    version = "hearts 1"
+    structures = ("lv", "la")
+
+    def make(self, key, *, num_frames, train):
+        del train
+        radius = jax.random.uniform(key, minval=15.0, maxval=20.0)
+        beat = 5 * jnp.cos(jnp.arange(num_frames) / 2)[:, None, None]
+        y, x = jnp.mgrid[:SIZE, :SIZE] - SIZE // 2
+        lv = x**2 + (y + 26) ** 2 < (radius + beat) ** 2
+        la = x**2 + (y - 26) ** 2 < (radius - beat) ** 2
+        frames = (40 + 180 * lv + 90 * la).astype(jnp.uint8)
+        number = jnp.float32
+        return HeartClip(
+            frames,
+            lv,
+            jnp.stack([lv, la], axis=-1),
+            number(50),
+            jnp.int32(0),
+            jnp.int32(6),
+            number(60),
+            number(90),
+            number(40),
         )
 
 
@@ -71,7 +114,7 @@ class DiscSplit:
             ed_frame=0,
             es_frame=6,
             reference_frames=np.arange(12),
-            reference_masks=np.asarray(made.mask),
+            reference_masks=np.asarray(made.mask)[..., None],
         )
 
 
@@ -81,7 +124,18 @@ class BrightTeacher:
     fingerprint = "bright-1"
 
     def label(self, clip):
-        return np.where(clip.frames > 100, 255, 0).astype(np.uint8)
+        return np.where(clip.frames[..., None] > 100, 255, 0).astype(np.uint8)
+
+
+class HeartTeacher:
+    """A teacher of two structures, by their grey values; in another order than they are asked."""
+
+    fingerprint = "heart-1"
+    structures = ("la", "lv")
+
+    def label(self, clip):
+        la = (clip.frames > 100) & (clip.frames < 200)
+        return np.where(np.stack([la, clip.frames > 200], axis=-1), 255, 0).astype(np.uint8)
 
 
 class Dot(nn.Module):
@@ -103,3 +157,21 @@ def squared_error(logits, target, frame_weights):
     del frame_weights
     error = (jax.nn.sigmoid(logits) - target / 255.0) ** 2
     return jnp.mean(error, axis=(1, 2, 3, 4))
+
+
+class Filling(Evaluator):
+    """An evaluator: how much of the frame a mask fills, and a number of its own over all clips."""
+
+    identity = "filling-1"
+    rows = (Row("mean", "filling/{}", "Part of the frame", 2),)
+    groups = (Group("Filled frames", "Where they are full.", ("filled",)),)
+
+    def clip(self, scored):
+        return {f"filling/{model}": float(mask.mean()) for model, mask in scored.lv.binary.items()}
+
+    def summarise(self, found, *, models, num_samples, seed):
+        del models
+        values = summary.column(found, "filling/teacher")
+        return {
+            "filled": {"teacher": summary.mean_entry(values, num_samples=num_samples, seed=seed)}
+        }

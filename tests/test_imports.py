@@ -24,7 +24,7 @@ EDGES = {
     "networks": set(),
     "page": set(),
     "prediction": {"clips", "measurement", "networks", "reporting", "runs"},
-    "reporting": {"measurement"},
+    "reporting": {"evaluation", "measurement"},
     "runs": {"networks"},
     "runtime": set(),
     "synthesis": set(),

@@ -108,7 +108,7 @@ def read(entry: Entry) -> Clip:
     ]
     teacher = None
     if entry.mask_path is not None:
-        teacher = video.resize(masks.read_masks(entry.mask_path), FRAME_SIZE_PX)
+        teacher = video.resize(masks.read_masks(entry.mask_path), FRAME_SIZE_PX)[..., None]
     # The table before the container: EchoNet-Synthetic's files say 30 where 32 is right.
     fps = content.fps if math.isnan(entry.row.fps) else entry.row.fps
     return Clip(
@@ -121,7 +121,7 @@ def read(entry: Entry) -> Clip:
         ed_frame=entry.ed_frame,
         es_frame=entry.es_frame,
         reference_frames=np.array(traced, np.int32),
-        reference_masks=np.array(reference, bool).reshape(-1, FRAME_SIZE_PX, FRAME_SIZE_PX),
+        reference_masks=np.array(reference, bool).reshape(-1, FRAME_SIZE_PX, FRAME_SIZE_PX, 1),
         teacher_mask=teacher,
     )
 

@@ -1,4 +1,7 @@
-"""Soft masks on disk: one file per clip, `<name>.seg.npz` or `<name>.npy`."""
+"""Soft masks on disk: a file per clip and structure, `<name>.seg.npz` or `<name>.npy`.
+
+The left ventricle's has the clip's name, another structure's `<clip>.<structure>` instead.
+"""
 
 import math
 import pathlib

@@ -5,7 +5,6 @@ one never does, and each of its shards can be made by another worker.
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import pathlib
@@ -23,6 +22,7 @@ from echodfkd_jax.datasets import labels, sources
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.datasets.builder_config import EchoClipsConfig
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE
 
 # tfds buffers the raw clips of one shard: 32 clips of 192 frames are 230 MB.
 CLIPS_PER_SHARD = 32
@@ -99,16 +99,20 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
             shutil.rmtree(self.labels_dir, ignore_errors=True)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        clip = (None, sources.FRAME_SIZE_PX, sources.FRAME_SIZE_PX, 1)
+        recipe, frame = self.builder_config.recipe, (None, *[sources.FRAME_SIZE_PX] * 2)
         raw = tfds.features.Encoding.BYTES
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
                     "clip_id": tfds.features.Text(),
-                    "frames": tfds.features.Tensor(shape=clip, dtype=np.uint8, encoding=raw),
-                    "teacher_mask": tfds.features.Tensor(shape=clip, dtype=np.uint8, encoding=raw),
+                    "frames": tfds.features.Tensor(shape=(*frame, 1), dtype=np.uint8, encoding=raw),
+                    "teacher_mask": tfds.features.Tensor(
+                        shape=(*frame, len(recipe.structures)), dtype=np.uint8, encoding=raw
+                    ),
                     "reference_masks": tfds.features.Tensor(
-                        shape=clip, dtype=np.uint8, encoding=raw
+                        shape=(*frame, len(recipe.reference_structures)),
+                        dtype=np.uint8,
+                        encoding=raw,
                     ),
                     "reference_frames": tfds.features.Tensor(
                         shape=(None,), dtype=np.int32, encoding=raw
@@ -132,9 +136,11 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         folder = None if recipe.is_generated else _manual_dir(dl_manager, needed=not recipe.is_own)
         options = self.teacher_options or self.builder_config.teacher or json.loads(recipe.teacher)
         teacher = labels.LazyTeacher.from_options(options, folder)
-        clips = sources.open_source(recipe, folder, teacher.mask_folder)
+        # Masks that come with the clips are of the left ventricle alone.
+        mask_folder = teacher.mask_folder if recipe.structures == LV_ALONE else None
+        clips = sources.open_source(recipe, folder, mask_folder)
         identities = {"teacher": teacher.fingerprint, **clips.identities}
-        self.info.metadata.update(recipe=dataclasses.asdict(recipe), **identities)
+        self.info.metadata.update(recipe=recipe.to_json(), **identities)
         cache = labels.LabelCache.for_identities(self.labels_dir, identities)
         lengths = {split: len(clips.splits[split]) for split in recipes.SPLITS}
         for split, length in lengths.items():
@@ -145,7 +151,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         self._bar = _Bar(total)
         return {
             split: [
-                labels.LabelledShard(part, teacher, cache, self._bar.update)
+                labels.LabelledShard(part, teacher, cache, recipe, self._bar.update)
                 for part in clips.splits[split].cut(CLIPS_PER_SHARD)
             ]
             for split in recipes.SPLITS
@@ -160,7 +166,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """Puts the report beside the shards; both are moved into place together."""
         report = {
             "dataset": f"{recipes.DATASET}/{self.builder_config.name}/{recipes.VERSION}",
-            "recipe": dataclasses.asdict(self.builder_config.recipe),
+            "recipe": self.builder_config.recipe.to_json(),
             **identities,
             "num_clips": dict(lengths),
             "layout": layout,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from echodfkd_jax import seams
+from echodfkd_jax.masks import LV_ALONE, Structures, pick_structures
 
 GENERATORS = {"phantom": "echodfkd_jax.datasets.generators:phantom"}
 
@@ -32,8 +33,10 @@ class Generator(Protocol):
             train: whether it is to be learnt from; others are to be judged on.
 
         Returns:
-            `frames` uint8 (t, h, w) and `mask` bool (t, h, w); to go into a data set also `fps`,
-            `ef_percent`, `edv_ml`, `esv_ml`, `ed_frame` and `es_frame`, scalars.
+            `frames` uint8 (t, h, w) and `mask` bool (t, h, w), of the left ventricle; to go into a
+            data set also `fps`, `ef_percent`, `edv_ml`, `esv_ml`, `ed_frame` and `es_frame`,
+            scalars. A generator that has an attribute `structures`, names, also makes `structures`,
+            bool (t, h, w, s): exact masks of them.
         """
         ...
 
@@ -46,11 +49,13 @@ class Phantom:
         version: of the generator.
         make_clip: the generator.
         poor_windows: fraction of the training clips that are seen through poor acoustic windows.
+        structures: of which it gives exact masks.
     """
 
     version: str
     make_clip: Callable[..., Any]
     poor_windows: float
+    structures: Structures = LV_ALONE
 
     def make(self, key: jax.Array, *, num_frames: int, train: jax.Array | bool) -> Any:
         """See `Generator`; poor acoustic windows are for learning only."""
@@ -63,7 +68,39 @@ def phantom() -> Phantom:
     # Here: it takes a while to import.
     from echodfkd_jax import synthesis
 
-    return Phantom(synthesis.VERSION, synthesis.make_clip, synthesis.TRAINING_POOR_WINDOWS)
+    return Phantom(
+        synthesis.VERSION,
+        synthesis.make_clip,
+        synthesis.TRAINING_POOR_WINDOWS,
+        synthesis.STRUCTURES,
+    )
+
+
+def exact_masks(generator: Generator, made: Any, wanted: Structures) -> Any:
+    """The masks (t, h, w, s) of some structures of a clip that a generator made.
+
+    Raises:
+        UserError: it does not know one of them.
+    """
+    if wanted == LV_ALONE:
+        return made.mask[..., None]
+    known = tuple(getattr(generator, "structures", LV_ALONE))
+    masks = made.mask[..., None] if known == LV_ALONE else made.structures
+    return pick_structures(masks, known, wanted, f"generator {generator.version!r}")
+
+
+def maker(
+    generator: Generator, structures: Structures
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """A generator as a function that gives nothing but frames and exact masks; pure like it."""
+
+    def make(
+        key: jax.Array, *, num_frames: int, train: jax.Array | bool
+    ) -> tuple[jax.Array, jax.Array]:
+        made = generator.make(key, num_frames=num_frames, train=train)
+        return made.frames, exact_masks(generator, made, structures)
+
+    return make
 
 
 def find_generator(name: str) -> Generator:

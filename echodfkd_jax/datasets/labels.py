@@ -15,7 +15,9 @@ import numpy as np
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import echonet
 from echodfkd_jax.datasets import prepared as dataset
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.datasets.recipe import Recipe
+from echodfkd_jax.masks import Structures, pick_structures
+from echodfkd_jax.types import Clip, SoftMasks
 
 KeyExample = tuple[str, dict[str, Any]]
 
@@ -64,9 +66,18 @@ class LazyTeacher:
         """The teacher's own; loads it."""
         return self._teacher.fingerprint
 
-    def label(self, clip: Clip) -> SoftMask:
-        """uint8 (t, h, w), 255 * probability."""
-        return self._teacher.label(clip)
+    def label(self, clip: Clip, structures: Structures) -> SoftMasks:
+        """uint8 (t, h, w, s), 255 * probability.
+
+        Raises:
+            UserError: it does not outline one of them.
+        """
+        from echodfkd_jax.teachers.base import structures_of
+
+        known, teacher = structures_of(self._teacher), self._teacher
+        return pick_structures(
+            teacher.label(clip), known, structures, f"teacher {teacher.fingerprint!r}"
+        )
 
     @functools.cached_property
     def _teacher(self) -> Any:
@@ -94,8 +105,8 @@ class LabelCache:
         digest = hashlib.sha256(json.dumps(identities, sort_keys=True).encode())
         return cls(parent / digest.hexdigest()[:12])
 
-    def get(self, clip: Clip) -> SoftMask | None:
-        """The mask kept for a clip, or None."""
+    def get(self, clip: Clip, num_structures: int) -> SoftMasks | None:
+        """The masks kept for a clip, or None."""
         try:
             with np.load(self._path(clip)) as archive:
                 mask = archive["mask"]
@@ -104,9 +115,9 @@ class LabelCache:
         # A power cut can leave a file of zeros behind, whatever the order of writes was.
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
-        return mask if mask.shape == clip.frames.shape else None
+        return mask if mask.shape == (*clip.frames.shape, num_structures) else None
 
-    def put(self, clip: Clip, mask: SoftMask) -> None:
+    def put(self, clip: Clip, mask: SoftMasks) -> None:
         """Keeps a mask, whole or not at all."""
         with files.replacing(self._path(clip)) as file:
             np.savez_compressed(file, mask=mask)
@@ -123,22 +134,44 @@ class LabelledShard:
         clips: of the shard.
         teacher: labels those clips that have no mask yet.
         cache: where labels are kept.
+        recipe: says which structures the masks are of.
         on_clip: called after each clip, to show how far it is.
     """
 
     clips: Iterable[Clip]
     teacher: LazyTeacher
     cache: LabelCache
+    recipe: Recipe
     on_clip: Callable[[], Any]
 
     def __call__(self) -> Iterator[KeyExample]:
         """Yields a clip's name and its features, clip by clip."""
         for clip in self.clips:
-            mask = clip.teacher_mask
-            if mask is None:
-                mask = self.cache.get(clip)
-            if mask is None:
-                mask = self.teacher.label(clip)
-                self.cache.put(clip, mask)
-            yield clip.name, dataset.to_example(dataclasses.replace(clip, teacher_mask=mask))
+            clip = self._labelled(clip)
+            yield clip.name, dataset.to_example(clip)
             self.on_clip()
+
+    def _labelled(self, clip: Clip) -> Clip:
+        """The clip with the teacher's masks and its references, both of the recipe's structures."""
+        structures, wanted = self.recipe.structures, self.recipe.reference_structures
+        reference = np.zeros((0, *clip.frames.shape[1:], len(wanted)), bool)
+        if len(clip.reference_frames):
+            reference = pick_structures(
+                clip.reference_masks, clip.reference_structures, wanted, f"clip {clip.name}"
+            )
+        mask = clip.teacher_mask
+        if mask is not None:
+            whose = f"clip {clip.name}, with masks of its own,"
+            mask = pick_structures(mask, clip.teacher_structures, structures, whose)
+        else:
+            mask = self.cache.get(clip, len(structures))
+        if mask is None:
+            mask = self.teacher.label(clip, structures)
+            self.cache.put(clip, mask)
+        return dataclasses.replace(
+            clip,
+            teacher_mask=mask,
+            teacher_structures=structures,
+            reference_masks=reference,
+            reference_structures=wanted,
+        )

@@ -13,6 +13,7 @@ from etils import epath
 from echodfkd_jax import buckets, files
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.types import Clip
 
 # The file that tfds writes last.
@@ -37,6 +38,7 @@ class ClipSource:
         self.directory = directory
         self.split = split
         self._records: Any = None
+        self._names: tuple[Structures, Structures] | None = None
 
     def __len__(self) -> int:
         return len(self._open())
@@ -50,7 +52,13 @@ class ClipSource:
         records = self._open()
         if not 0 <= index < len(records):
             raise IndexError(f"clip {index} of {len(records)} in {self.split}")
-        return _to_clip(records[index])
+        return _to_clip(records[index], *self._structures())
+
+    def _structures(self) -> tuple[Structures, Structures]:
+        """Of the teacher's masks and of the references, as the recipe says."""
+        if self._names is None:
+            self._names = structures_of(read_metadata(self.directory))
+        return self._names
 
     def __getstate__(self) -> dict[str, Any]:
         return {"directory": self.directory, "split": self.split}
@@ -106,7 +114,19 @@ def read_metadata(directory: files.PathLike) -> dict[str, Any]:
         raise UserError(f"{path}: is missing; delete its folder and run --stage=prepare") from error
 
 
-def check_metadata(directory: files.PathLike, expected: Mapping[str, str]) -> None:
+def structures_of(metadata: Mapping[str, Any]) -> tuple[Structures, Structures]:
+    """What the teacher's masks and the reference masks of a data set are of.
+
+    Args:
+        metadata: of `read_metadata`.
+    """
+    fields = metadata.get("recipe", {})
+    names = tuple(fields.get("structures", LV_ALONE))
+    made = recipes.Recipe(fields.get("source", "generator"), structures=names)
+    return made.structures, made.reference_structures
+
+
+def check_metadata(directory: pathlib.Path, expected: Mapping[str, str]) -> None:
     """Refuses a data set that was made from something else.
 
     Args:
@@ -156,8 +176,8 @@ def to_example(clip: Clip) -> dict[str, Any]:
     return {
         "clip_id": clip.name,
         "frames": clip.frames[..., None],
-        "teacher_mask": clip.teacher_mask[..., None],
-        "reference_masks": clip.reference_masks[..., None].astype(np.uint8),
+        "teacher_mask": clip.teacher_mask,
+        "reference_masks": clip.reference_masks.astype(np.uint8),
         "reference_frames": clip.reference_frames.astype(np.int32),
         "fps": np.float32(clip.fps),
         "ef": np.float32(clip.ef_percent),
@@ -168,7 +188,7 @@ def to_example(clip: Clip) -> dict[str, Any]:
     }
 
 
-def _to_clip(example: Mapping[str, Any]) -> Clip:
+def _to_clip(example: Mapping[str, Any], structures: Structures, reference: Structures) -> Clip:
     name = example["clip_id"]
     return Clip(
         name=name.decode() if isinstance(name, bytes) else str(name),
@@ -180,6 +200,8 @@ def _to_clip(example: Mapping[str, Any]) -> Clip:
         ed_frame=int(example["ed_frame"]),
         es_frame=int(example["es_frame"]),
         reference_frames=np.asarray(example["reference_frames"]),
-        reference_masks=example["reference_masks"][..., 0].astype(bool),
-        teacher_mask=example["teacher_mask"][..., 0],
+        reference_masks=example["reference_masks"].astype(bool),
+        teacher_mask=example["teacher_mask"],
+        reference_structures=reference,
+        teacher_structures=structures,
     )

@@ -12,10 +12,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from etils import epath
+import ml_collections
 
-from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures, check_structures
 
 DATASET = "echo_clips"
 # Version of the format on disk: features, their types and their meaning.
@@ -28,6 +28,7 @@ WINDOW_FRAMES = 25
 _PLACES = ("name", "data_dir", "manual_dir")
 _GENERATED_ONLY = ("generator", "num_train", "num_validation", "num_test", "num_frames", "seed")
 _RECORDED_ONLY = ("min_frames",)
+_OF_ALL = ("structures",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Recipe:
         seed: of the generated clips.
         min_frames: recorded clips with fewer frames are left out.
         generator: of generated clips.
+        structures: of the teacher's masks, and of the exact ones of generated clips.
     """
 
     source: str
@@ -56,6 +58,12 @@ class Recipe:
     seed: int = 0
     min_frames: int = 0
     generator: str = "phantom"
+    structures: Structures = LV_ALONE
+
+    @property
+    def reference_structures(self) -> Structures:
+        """Of the reference masks: recorded clips have tracings of the left ventricle only."""
+        return self.structures if self.is_generated or self.is_own else LV_ALONE
 
     @property
     def is_generated(self) -> bool:
@@ -67,10 +75,17 @@ class Recipe:
         """Whether the clips come from a class of somebody's own."""
         return ":" in self.source
 
+    def to_json(self) -> dict[str, Any]:
+        """All fields; `structures` only where there are more than the left ventricle."""
+        fields = dataclasses.asdict(self)
+        if self.structures == LV_ALONE:
+            del fields["structures"]
+        return fields
+
     @property
     def digest(self) -> str:
         """8 hex digits of everything that differs from what it always was."""
-        fields = dataclasses.asdict(self)
+        fields = self.to_json()
         if self.generator == "phantom":
             del fields["generator"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
@@ -100,12 +115,17 @@ REGISTERED = {
 }
 
 
+def fields_of(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """What `resolve` takes of a configuration: `config.dataset` and `config.structures`."""
+    return {**config.dataset.to_dict(), "structures": config.get("structures", LV_ALONE)}
+
+
 def resolve(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> tuple[str, Recipe]:
     """The recipe that a configuration asks for, and its name.
 
     Args:
-        dataset: `config.dataset`: `name`, one of `REGISTERED`, and whatever differs from it.
-            Fields that do not matter for that source are not looked at.
+        dataset: of `fields_of`: `name`, one of `REGISTERED`, and whatever differs from it. Fields
+            that do not matter for that source are not looked at.
         teacher: `config.teacher`: `name` and options; empty: the registered recipe's teacher.
 
     Returns:
@@ -124,16 +144,18 @@ def resolve(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> tuple[str
     base = REGISTERED.get(name) or Recipe(source=name)
     asked = {field: value for field, value in dataset.items() if field not in _PLACES}
     for field in asked:
-        if field not in (*_GENERATED_ONLY, *_RECORDED_ONLY):
+        if field not in (*_GENERATED_ONLY, *_RECORDED_ONLY, *_OF_ALL):
             raise UserError(
                 f"config.dataset.{field} is unknown; known fields are "
                 f"{', '.join((*_PLACES, *_GENERATED_ONLY, *_RECORDED_ONLY))}"
             )
     relevant = _GENERATED_ONLY if base.is_generated else _RECORDED_ONLY
-    relevant = () if base.is_own else relevant
+    relevant = _OF_ALL + (() if base.is_own else relevant)
     changes = {field: asked[field] for field in relevant if field in asked}
     for field, value in changes.items():
-        if field == "generator":
+        if field == "structures":
+            changes[field] = check_structures(value)
+        if field in ("generator", "structures"):
             continue
         least = 0 if field == "seed" else 1
         if not isinstance(value, int) or not least <= value < 2**31:

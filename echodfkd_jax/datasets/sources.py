@@ -18,6 +18,7 @@ from echodfkd_jax.clips.entries import FRAME_SIZE_PX
 from echodfkd_jax.datasets import generators
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.types import Clip, Clips
 
 __all__ = ["FRAME_SIZE_PX", "GeneratedClips", "RecordedClips", "Source", "open_source"]
@@ -39,6 +40,7 @@ class GeneratedClips:
         start: number of the first clip.
         stop: number after the last.
         generator: as `config.dataset.generator` names it.
+        structures: whose exact masks the clips have.
     """
 
     split: str
@@ -47,6 +49,7 @@ class GeneratedClips:
     start: int
     stop: int
     generator: str = "phantom"
+    structures: Structures = LV_ALONE
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -62,13 +65,14 @@ class GeneratedClips:
         split_key = jax.random.fold_in(jax.random.key(self.seed), recipes.SPLITS.index(self.split))
         batch_size = 2 ** int(math.log2(max(1, min(32, FRAMES_PER_CALL // self.num_frames))))
         generator = generators.find_generator(self.generator)
-        make = _make_batch(generator, self.num_frames, train=self.split == "train")
+        make = _make_batch(generator, self.num_frames, self.structures, train=self.split == "train")
         for start in range(self.start, self.stop, batch_size):
             # The last batch is as large as the others, so that nothing is compiled twice.
             made = jax.device_get(make(split_key, jnp.arange(start, start + batch_size)))
             for row in range(min(batch_size, self.stop - start)):
-                clip = jax.tree.map(lambda batch, row=row: batch[row], made)
-                yield _to_clip(f"{self.split}_{start + row:06d}", clip)
+                clip, masks = jax.tree.map(lambda batch, row=row: batch[row], made)
+                name = f"{self.split}_{start + row:06d}"
+                yield _to_clip(name, clip, masks, self.structures)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +232,13 @@ def _open_generated(recipe: recipes.Recipe) -> Source:
     return Source(
         splits={
             split: GeneratedClips(
-                split, recipe.seed, recipe.num_frames, 0, number, recipe.generator
+                split,
+                recipe.seed,
+                recipe.num_frames,
+                0,
+                number,
+                recipe.generator,
+                recipe.structures,
             )
             for split, number in zip(recipes.SPLITS, numbers, strict=True)
         },
@@ -277,21 +287,25 @@ def _split_folder(root: pathlib.Path, path: pathlib.Path) -> str | None:
 
 @functools.cache
 def _make_batch(
-    generator: generators.Generator, num_frames: int, *, train: bool
+    generator: generators.Generator, num_frames: int, structures: Structures, *, train: bool
 ) -> Callable[..., Any]:
-    """The generator, compiled for many clip numbers at once."""
+    """The generator, compiled for many clip numbers at once; gives clips and exact masks."""
 
     @jax.jit
     def make(split_key: jax.Array, numbers: jax.Array) -> Any:
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(split_key, numbers)
-        one = functools.partial(generator.make, num_frames=num_frames, train=train)
+
+        def one(key: jax.Array) -> Any:
+            clip = generator.make(key, num_frames=num_frames, train=train)
+            return clip, generators.exact_masks(generator, clip, structures)
+
         return jax.vmap(one)(keys)
 
     return make
 
 
-def _to_clip(name: str, made: Any) -> Clip:
-    """A generated clip in host memory; its mask is exact on every frame."""
+def _to_clip(name: str, made: Any, masks: Any, structures: Structures) -> Clip:
+    """A generated clip in host memory; its masks are exact on every frame."""
     return Clip(
         name=name,
         frames=np.asarray(made.frames),
@@ -302,5 +316,6 @@ def _to_clip(name: str, made: Any) -> Clip:
         ed_frame=int(made.ed_frame),
         es_frame=int(made.es_frame),
         reference_frames=np.arange(len(made.frames), dtype=np.int32),
-        reference_masks=np.asarray(made.mask),
+        reference_masks=np.asarray(masks),
+        reference_structures=structures,
     )

@@ -1,11 +1,48 @@
 """Whether a probability of 0.8 is right in eight of ten pixels."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 
+from echodfkd_jax.evaluation.evaluator import Evaluator, Found, Row, ScoredClip
+
 NUM_BINS = 15
+_COUNTS = "calibration_counts"
+
+
+class Calibration(Evaluator):
+    """Calibration error per clip, and reliability over the pixels of all clips."""
+
+    identity = "calibration-1"
+    rows = (
+        Row("mean", "calibration_error/{}_vs_reference", "Calibration error", 4),
+        Row("mean", "calibration_error/{}_vs_teacher", "  against the teacher, cut at 1/2", 4),
+    )
+
+    def clip(self, scored: ScoredClip) -> dict[str, Any]:
+        """`calibration_error` by pair of model and target, and the counts behind it."""
+        counts = {
+            f"{model}_vs_{name}": count_bins(mask[target.frames], target.masks)
+            for model, mask in scored.lv.masks.items()
+            for name, target in scored.lv.targets(model).items()
+        }
+        errors = {f"calibration_error/{pair}": calibration_error(n) for pair, n in counts.items()}
+        return {**errors, _COUNTS: counts}
+
+    def summarise(
+        self, found: Sequence[Found], *, models: Sequence[str], num_samples: int, seed: int
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """`reliability` by pair, of pairs that any clip has."""
+        del models, num_samples, seed
+        sums: dict[str, Any] = {}
+        for clip in found:
+            for pair, counts in clip[_COUNTS].items():
+                sums[pair] = sums.get(pair, 0) + counts
+        return {
+            "reliability": {p: reliability(counts) for p, counts in sums.items() if counts.any()}
+        }
 
 
 def count_bins(

@@ -19,12 +19,13 @@ from echodfkd_jax.datasets import recipe
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import EvalSettings
 from echodfkd_jax.teachers import Teacher
-from echodfkd_jax.types import Clip, Clips, SoftMask
+from echodfkd_jax.teachers.base import structures_of
+from echodfkd_jax.types import Clip, Clips, NamedMasks
 
 _log = logging.getLogger(__name__)
 
 ALL_CLIPS = "all"  # `config.eval.split` for every clip of a folder.
-_Masks = dict[str, SoftMask]
+_Masks = dict[str, NamedMasks]
 
 
 class Opened(NamedTuple):
@@ -87,7 +88,7 @@ def open_data(
     """
     if settings.clips_dir:
         return _folder(settings, config.teacher.to_dict())
-    fields = saved.dataset.to_dict() | {"data_dir": config.dataset.data_dir}
+    fields = recipe.fields_of(saved) | {"data_dir": config.dataset.data_dir}
     return _split(settings, dataset.directory(fields, saved.teacher.to_dict()))
 
 
@@ -139,7 +140,9 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
         def masks_of(clip: Clip) -> _Masks:
             masks = _own_masks(clip) if has_masks else {}
             if teacher is not None:
-                masks["labeller" if has_masks else "teacher"] = teacher.label(clip)
+                masks["labeller" if has_masks else "teacher"] = NamedMasks(
+                    teacher.label(clip), structures_of(teacher)
+                )
             return masks
 
         return Opened(clips, masks_of, clips.report)
@@ -156,7 +159,9 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
 
 def _own_masks(clip: Clip) -> _Masks:
     """The masks that came with the clip."""
-    return {} if clip.teacher_mask is None else {"teacher": clip.teacher_mask}
+    if clip.teacher_mask is None:
+        return {}
+    return {"teacher": NamedMasks(clip.teacher_mask, clip.teacher_structures)}
 
 
 def _load(options: dict[str, Any], *, required: bool) -> Teacher | None:

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from etils import epath
-from jaxtyping import Float64, Int
+from jaxtyping import Float64
 
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips.arrays import read_arrays
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.types import Frames, Masks, SoftMask
+from echodfkd_jax.evaluation.evaluator import Target
+from echodfkd_jax.masks import LV, file_stem
+from echodfkd_jax.types import Frames, SoftMask
 
 METRICS_FILE = "metrics.json"
 FRAMES_FILE = "frames.csv"
@@ -38,9 +39,8 @@ class ShownClip:
         ed_frame: end-diastole.
         es_frame: end-systole.
         frames: the clip.
-        masks: soft masks by model.
-        reference_frames: frames with a reference mask.
-        reference_masks: those masks.
+        masks: by structure, soft masks by model.
+        references: by structure, frames with a reference mask and those masks.
     """
 
     name: str
@@ -49,9 +49,13 @@ class ShownClip:
     ed_frame: int
     es_frame: int
     frames: Frames
-    masks: Mapping[str, SoftMask]
-    reference_frames: Int[np.ndarray, "n"]
-    reference_masks: Masks
+    masks: Mapping[str, Mapping[str, SoftMask]]
+    references: Mapping[str, Target]
+
+    def drawn(self) -> dict[str, SoftMask]:
+        """The left ventricle's masks by model, the student's other structures by their names."""
+        others = {name: m["student"] for name, m in self.masks.items() if name != LV}
+        return {**self.masks[LV], **others}
 
 
 def folder(workdir: files.PathLike, name: str) -> epath.Path:
@@ -65,7 +69,20 @@ def all_folders(workdir: files.PathLike) -> list[epath.Path]:
     return sorted(path.parent for path in found)
 
 
-def write_metrics(directory: files.PathLike, metrics: Mapping[str, Any]) -> epath.Path:
+def plain(value: Any) -> Any:
+    """The same with types that JSON knows; numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
     """Writes metrics.json, whole or not at all; nan becomes null.
 
     Returns:
@@ -74,7 +91,9 @@ def write_metrics(directory: files.PathLike, metrics: Mapping[str, Any]) -> epat
     Raises:
         UserError: the folder cannot be written.
     """
-    return files.write_json(files.path_of(directory) / METRICS_FILE, metrics)
+    return disk.write_text(
+        directory / METRICS_FILE, json.dumps(plain(metrics), indent=1, allow_nan=False) + "\n"
+    )
 
 
 def read_metrics(directory: files.PathLike) -> dict[str, Any]:
@@ -145,9 +164,16 @@ def _write_shown(path: pathlib.Path, clip: ShownClip) -> None:
         fps=np.float64(clip.fps),
         phase_frames=np.array([clip.ed_frame, clip.es_frame]),
         frames=clip.frames,
-        reference_frames=clip.reference_frames,
-        reference_masks=clip.reference_masks,
-        **{f"mask_{model}": mask for model, mask in clip.masks.items()},
+        **{
+            file_stem(key, structure): value
+            for structure, (frames, masks) in clip.references.items()
+            for key, value in (("reference_frames", frames), ("reference_masks", masks))
+        },
+        **{
+            file_stem(f"mask_{model}", structure): mask
+            for structure, masks in clip.masks.items()
+            for model, mask in masks.items()
+        },
     )
 
 
@@ -155,7 +181,17 @@ def _read_shown(path: pathlib.Path) -> ShownClip:
     arrays = read_arrays(path)
     try:
         ed, es = arrays["phase_frames"].tolist()
-        masks = {key.removeprefix("mask_"): arrays[key] for key in arrays if key[:5] == "mask_"}
+        masks: dict[str, dict[str, SoftMask]] = {}
+        for key in (key for key in arrays if key.startswith("mask_")):
+            model, _, structure = key.removeprefix("mask_").partition(".")
+            masks.setdefault(structure or LV, {})[model] = arrays[key]
+        references = {
+            structure: Target(
+                arrays[file_stem("reference_frames", structure)],
+                arrays[file_stem("reference_masks", structure)],
+            )
+            for structure in masks
+        }
         return ShownClip(
             name=str(arrays["name"]),
             rank=str(arrays["rank"]),
@@ -164,8 +200,7 @@ def _read_shown(path: pathlib.Path) -> ShownClip:
             es_frame=es,
             frames=arrays["frames"],
             masks=masks,
-            reference_frames=arrays["reference_frames"],
-            reference_masks=arrays["reference_masks"],
+            references=references,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The auxiliary judge's part of an evaluation: agreement of the models with EchoCLIP."""
+"""The auxiliary judge's part of an evaluation; `config.judge` says which, and what it is asked."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,57 +9,83 @@ from etils import epath
 from echodfkd_jax import buckets, files
 from echodfkd_jax.echoclip import agreement, load_judge
 from echodfkd_jax.echoclip.judge import Judge
-from echodfkd_jax.echoclip.prompts import PromptEmbeddings, embed_prompts
+from echodfkd_jax.echoclip.prompts import embed_prompts
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import summary
+from echodfkd_jax.evaluation.evaluator import Evaluator, Found, Group, ScoredClip
 from echodfkd_jax.measurement import phase
 from echodfkd_jax.settings import JudgeSettings, Prompts
-from echodfkd_jax.types import Clip, SoftMask
+from echodfkd_jax.types import SoftMask
 
+JUDGE = "judge"  # Its name among the evaluators.
 _ESTIMATE = {"ed": phase.estimate_ed, "es": phase.estimate_es}
 
 
-@dataclasses.dataclass(frozen=True)
-class Judging:
-    """A judge with what it is asked.
+class Judging(Evaluator):
+    """Agreement with a judge.
 
     Attributes:
         judge: the image-text model.
-        prompts: its embeddings of the sentences.
-        cache_dir: where embeddings of clips are kept.
-        erasure_step_frames: erasure scores look at every so many frames.
-        identity: everything that its numbers depend on, besides clips and masks.
     """
 
-    judge: Judge
-    prompts: PromptEmbeddings
-    cache_dir: epath.Path
-    erasure_step_frames: int
-    identity: dict[str, Any]
+    def __init__(
+        self,
+        judge: Judge,
+        prompts: Prompts,
+        *,
+        cache_dir: pathlib.Path,
+        erasure_step_frames: int,
+    ) -> None:
+        """Embeds the sentences.
 
-    def numbers(self, clip: Clip, masks: Mapping[str, SoftMask]) -> dict[str, float]:
-        """The judge's metrics of one clip."""
+        Args:
+            judge: the image-text model.
+            prompts: what it is asked.
+            cache_dir: where embeddings of clips are kept.
+            erasure_step_frames: erasure scores look at every so many frames.
+        """
+        self.judge = judge
+        self.identity = {
+            "judge": judge.fingerprint,
+            "prompts": dataclasses.asdict(prompts),
+            "erasure_step_frames": erasure_step_frames,
+        }
+        name = judge.name
+        self.groups = (
+            Group(
+                f"Agreement with {name}",
+                "Phases in frames from the judge's; erasure scores rise when the mask covers the "
+                "ventricle. rank/: agreement of its verdicts with the tracings over clips.",
+                ("mean", "correlation"),
+                (f"*/{name}", f"*/{name}_vs_*", f"*_vs_{name}*", "erasure*/*", "rank/*"),
+            ),
+        )
+        self._prompts = embed_prompts(judge, prompts)
+        self._cache_dir, self._step = cache_dir, erasure_step_frames
+
+    def clip(self, scored: ScoredClip) -> dict[str, float]:
+        """The judge's metrics of one clip, see `agreement.agreement`."""
         return agreement.agreement(
             self.judge,
-            self.prompts,
-            clip.frames,
-            masks,
+            self._prompts,
+            scored.clip.frames,
+            scored.lv.masks,
             find_frame=_find_frame,
-            cache_dir=self.cache_dir,
-            erasure_step_frames=self.erasure_step_frames,
+            cache_dir=self._cache_dir,
+            erasure_step_frames=self._step,
         )
 
-    def correlations(
-        self, clips: Sequence[Mapping[str, float]], models: Sequence[str], **bootstrap: int
-    ) -> dict[str, Any]:
+    def summarise(
+        self, found: Sequence[Found], *, models: Sequence[str], num_samples: int, seed: int
+    ) -> Mapping[str, Mapping[str, Any]]:
         """Ejection fractions linearly, verdicts against the references by rank."""
-        found = summary.correlate(
-            clips, agreement.linear_pairs(self.judge.name, models), **bootstrap
-        )
+        bootstrap = {"num_samples": num_samples, "seed": seed}
+        linear = agreement.linear_pairs(self.judge.name, models)
+        correlation = summary.correlate(found, linear, **bootstrap)
         for name, pair in agreement.rank_pairs(self.judge.name, models).items():
-            ranked = agreement.rank_both(clips, *pair)
-            found |= summary.correlate(ranked, {name: pair}, **bootstrap)
-        return found
+            ranked = agreement.rank_both(found, *pair)
+            correlation |= summary.correlate(ranked, {name: pair}, **bootstrap)
+        return {"correlation": correlation}
 
 
 def open_judging(section: Mapping[str, Any], workdir: files.PathLike) -> Judging | None:
@@ -99,15 +125,10 @@ def open_judging(section: Mapping[str, Any], workdir: files.PathLike) -> Judging
         print(f"auxiliary judge: skipped, {error}")
         return None
     return Judging(
-        judge=judge,
-        prompts=embed_prompts(judge, prompts),
-        cache_dir=files.path_of(settings.cache_dir or files.path_of(workdir) / "judge_cache"),
+        judge,
+        prompts,
+        cache_dir=pathlib.Path(settings.cache_dir or workdir / "judge_cache"),
         erasure_step_frames=settings.erasure_step_frames,
-        identity={
-            "judge": judge.fingerprint,
-            "prompts": dataclasses.asdict(prompts),
-            "erasure_step_frames": settings.erasure_step_frames,
-        },
     )
 
 

@@ -1,4 +1,4 @@
-"""Two published ways to score a model, side by side; neither depends on the project's own metrics.
+"""Two published ways to score a model, side by side.
 
 `paper`: EchoDFKD (Petit et al., arXiv 2409.07566): mean over clips of the Dice at ED and ES, masks
 cut at 80 of 255; average frame distances; ejection fraction by areas.
@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from echodfkd_jax.evaluation import segmentation, summary
-from echodfkd_jax.evaluation.clip_metrics import PHASES, PhaseFrames
+from echodfkd_jax.evaluation.evaluator import PHASES, Evaluator, Found, Group, ScoredClip
 from echodfkd_jax.masks import MASK_THRESHOLD
 from echodfkd_jax.measurement.ejection_fraction import ejection_fraction_percent
-from echodfkd_jax.types import Clip, SoftMask
 
 PAPER_THRESHOLD = 80
 ECHONET_THRESHOLD = MASK_THRESHOLD
@@ -24,76 +23,77 @@ ECHONET_SAMPLES = 10_000
 ECHONET_PERCENTILES = (5.0, 95.0)
 
 
-def clip_numbers(
-    clip: Clip, masks: Mapping[str, SoftMask], frames: PhaseFrames
-) -> dict[str, float]:
-    """What both protocols need of one clip.
+_NUMBERS = "protocol_numbers"
 
-    Args:
-        clip: its reference masks and recorded ejection fraction.
-        masks: soft masks of all frames, by model.
-        frames: ED and ES.
 
-    Returns:
-        Numbers by names that only `summarise` reads; nan where the clip has no reference mask at
-        ED or ES.
+class Protocols(Evaluator):
+    """Section `protocols` of metrics.json: `paper` and `echonet`.
+
+    Distances of frames are those of the evaluator "phase", if it is there.
     """
-    found = {"ef/recorded": float(clip.ef_percent)}
-    for model, mask in masks.items():
-        sizes = [float((mask[frames[name]] > PAPER_THRESHOLD).sum()) for name in PHASES]
-        found[f"ef/{model}"] = ejection_fraction_percent(*sizes)
-        for reference in _references(model, masks):
-            for name in PHASES:
-                key = f"{name}/{model}_vs_{reference}"
-                found |= _at_frame(key, clip, masks, model, reference, frames[name])
-    return found
 
+    identity = "protocols-1"
+    groups = (
+        Group(
+            "Protocol of EchoDFKD",
+            "Masks cut at 80 of 255; mean over clips of the Dice at ED and ES; distances in "
+            "frames.",
+            ("protocols/paper",),
+            decimals=3,
+        ),
+        Group(
+            "Protocol of EchoNet-Dynamic",
+            "Masks cut at logit 0; Dice of the pixels of all clips together; 5th to 95th "
+            "percentile.",
+            ("protocols/echonet",),
+            decimals=3,
+        ),
+    )
 
-def summarise(
-    protocol_clips: Sequence[Mapping[str, float]],
-    metric_clips: Sequence[Mapping[str, float]],
-    models: Sequence[str],
-    *,
-    num_samples: int,
-    seed: int = 0,
-) -> dict[str, dict[str, Any]]:
-    """Both protocols over all clips.
+    def clip(self, scored: ScoredClip) -> dict[str, Any]:
+        """What `summarise` needs; nan where the clip has no reference mask at ED or ES."""
+        frames = scored.phase_frames
+        numbers = {"ef/recorded": float(scored.clip.ef_percent)}
+        for model, mask in scored.lv.masks.items():
+            sizes = [float((mask[frames.of(name)] > PAPER_THRESHOLD).sum()) for name in PHASES]
+            numbers[f"ef/{model}"] = ejection_fraction_percent(*sizes)
+            for reference in _references(model, scored.masks):
+                for name in PHASES:
+                    key = f"{name}/{model}_vs_{reference}"
+                    numbers |= _at_frame(key, scored, model, reference, frames.of(name))
+        return {_NUMBERS: numbers}
 
-    Args:
-        protocol_clips: from `clip_numbers`.
-        metric_clips: from `clip_metrics`, the same clips: distances of frames are taken from there.
-        models: whose masks.
-        num_samples: bootstrap samples of `paper`, which published none.
-        seed: of the bootstrap.
+    def summarise(
+        self, found: Sequence[Found], *, models: Sequence[str], num_samples: int, seed: int
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Both protocols over all clips; names without any clip are left out.
 
-    Returns:
-        `{"paper": {name: entry}, "echonet": {name: entry}}`; an entry has `value`, an interval and
-        `count`, the number of clips. Names without any clip are left out.
-    """
-    paper: dict[str, Any] = {}
-    echonet: dict[str, Any] = {}
-    for model in models:
-        for reference in _references(model, models):
-            pair = f"{model}_vs_{reference}"
-            ed = summary.column(protocol_clips, f"dice/ed/{pair}")
-            es = summary.column(protocol_clips, f"dice/es/{pair}")
-            numbers = {f"dice/{pair}": (ed + es) / 2, f"dice_ed/{pair}": ed, f"dice_es/{pair}": es}
-            for name in PHASES:
-                metric = f"afd_{name}/{pair}"
-                numbers[metric] = summary.column(metric_clips, metric)
-            for name, values in numbers.items():
-                paper[name] = summary.mean_entry(values, num_samples=num_samples, seed=seed)
-            echonet |= _pooled_dice(protocol_clips, pair, seed)
-        paper |= summary.correlate(
-            protocol_clips,
-            {f"ef_correlation/{model}_vs_recorded": (f"ef/{model}", "ef/recorded")},
-            num_samples=num_samples,
-            seed=seed,
-        )
-    return {
-        "paper": {name: entry for name, entry in paper.items() if entry["count"]},
-        "echonet": {name: entry for name, entry in echonet.items() if entry["count"]},
-    }
+        `num_samples` is for `paper`, which published none.
+        """
+        clips = [clip[_NUMBERS] for clip in found]
+        bootstrap = {"num_samples": num_samples, "seed": seed}
+        paper: dict[str, Any] = {}
+        echonet: dict[str, Any] = {}
+        for model in models:
+            for reference in _references(model, models):
+                pair = f"{model}_vs_{reference}"
+                ed, es = (summary.column(clips, f"dice/{name}/{pair}") for name in PHASES)
+                columns = {f"dice/{pair}": (ed + es) / 2}
+                columns |= {f"dice_ed/{pair}": ed, f"dice_es/{pair}": es}
+                for metric in (f"afd_{name}/{pair}" for name in PHASES):
+                    columns[metric] = summary.column(found, metric)
+                for name, values in columns.items():
+                    paper[name] = summary.mean_entry(values, **bootstrap)
+                echonet |= _pooled_dice(clips, pair, seed)
+            correlated = {f"ef_correlation/{model}_vs_recorded": (f"ef/{model}", "ef/recorded")}
+            paper |= summary.correlate(clips, correlated, **bootstrap)
+        both = {"paper": paper, "echonet": echonet}
+        return {
+            "protocols": {
+                protocol: {name: entry for name, entry in entries.items() if entry["count"]}
+                for protocol, entries in both.items()
+            }
+        }
 
 
 def _references(model: str, models: Mapping[str, Any] | Sequence[str]) -> list[str]:
@@ -101,18 +101,18 @@ def _references(model: str, models: Mapping[str, Any] | Sequence[str]) -> list[s
 
 
 def _at_frame(
-    key: str, clip: Clip, masks: Mapping[str, SoftMask], model: str, reference: str, frame: int
+    key: str, scored: ScoredClip, model: str, reference: str, frame: int
 ) -> dict[str, float]:
     """Dice at the paper's threshold, and pixels of both masks and of their intersection."""
-    soft = masks[model][frame : frame + 1]
+    soft = scored.lv.masks[model][frame : frame + 1]
     paper = echonet = None
     if reference == "teacher":
-        teacher = masks["teacher"][frame : frame + 1]
+        teacher = scored.lv.masks["teacher"][frame : frame + 1]
         paper, echonet = teacher > PAPER_THRESHOLD, teacher > ECHONET_THRESHOLD
     else:
-        at = np.flatnonzero(clip.reference_frames == frame)
+        at = np.flatnonzero(scored.lv.reference.frames == frame)
         if len(at):
-            paper = echonet = clip.reference_masks[at[:1]]
+            paper = echonet = scored.lv.reference.masks[at[:1]]
     if paper is None or echonet is None:
         names = ("dice", "intersection_px", "total_px")
         return {f"{name}/{key}": math.nan for name in names}

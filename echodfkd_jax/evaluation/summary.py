@@ -1,7 +1,7 @@
 """From numbers per clip to means and correlations with intervals, each with its count of clips."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from echodfkd_jax.evaluation.bootstrap import (
     interval_of_pearson,
     interval_of_ratio,
 )
-from echodfkd_jax.evaluation.clip_metrics import TOTALS
 from echodfkd_jax.evaluation.correlation import pearson
 
-ClipNumbers = Mapping[str, float]
+ClipNumbers = Mapping[str, Any]
+# Metrics that are summed over clips, not averaged.
+TOTALS = ("empty_frames/",)
 # Metrics that are positions in a clip: a mean over clips says nothing.
-_POSITIONS = ("ed_frame/", "es_frame/")
+POSITIONS = ("ed_frame/", "es_frame/")
 
 
 def column(clips: Sequence[ClipNumbers], metric: str) -> Float64[np.ndarray, "n"]:
@@ -44,15 +45,20 @@ def summarise(clips: Sequence[ClipNumbers], *, num_samples: int, seed: int = 0) 
     for metric in dict.fromkeys(name for clip in clips for name in clip):
         values = column(clips, metric)
         values = values[~np.isnan(values)]
-        if len(values) == 0 or metric.startswith(_POSITIONS):
+        if len(values) == 0 or _is_one_of(metric, POSITIONS):
             continue
-        if metric.startswith(TOTALS):
+        if _is_one_of(metric, TOTALS):
             summary["total"][metric] = int(values.sum())
             continue
         summary["mean"][metric] = float(values.mean())
         summary["ci95"][metric] = interval_of_mean(values, num_samples=num_samples, seed=seed)
         summary["count"][metric] = len(values)
     return summary
+
+
+def _is_one_of(metric: str, kinds: tuple[str, ...]) -> bool:
+    """Of the left ventricle or, after its name, of another structure."""
+    return metric.startswith(kinds) or metric.partition("/")[2].startswith(kinds)
 
 
 def correlate(
@@ -78,22 +84,6 @@ def correlate(
         interval = interval_of_pearson(x, y, num_samples=num_samples, seed=seed)
         found[name] = {"value": pearson(x, y), "ci95": interval, "count": len(x)}
     return found
-
-
-def ejection_fraction_pairs(models: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Which ejection fractions to correlate: each model's with the recorded and the teacher's.
-
-    Returns:
-        Pairs of metrics by names such as `ef_area/student_vs_recorded`.
-    """
-    models = list(models)
-    pairs = {}
-    for kind in ("ef_area", "ef_disks"):
-        for model in models:
-            pairs[f"{kind}/{model}_vs_recorded"] = (f"{kind}/{model}", "ef/recorded")
-            if "teacher" in models and model != "teacher":
-                pairs[f"{kind}/{model}_vs_teacher"] = (f"{kind}/{model}", f"{kind}/teacher")
-    return pairs
 
 
 def mean_entry(

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
-from echodfkd_jax import files
+from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE
+from echodfkd_jax.networks.loaded import structures_of
 
 # One file for all of them; where it runs is chosen when it is called.
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -26,7 +28,8 @@ def export_stablehlo(
     """Writes a model with its weights as a serialised StableHLO program.
 
     It takes uint8 frames (b, t, height, width) and gives float32 probabilities of the same shape,
-    for any number of clips and frames. `jax.export.deserialize(bytes).call(frames)` runs it.
+    for any number of clips and frames; of a model that outlines more than the left ventricle
+    (b, t, height, width, structures). `jax.export.deserialize(bytes).call(frames)` runs it.
 
     Args:
         path: the file; its folder is made if it is missing.
@@ -39,15 +42,33 @@ def export_stablehlo(
     shape = jax.ShapeDtypeStruct((clips, frames, height, width), jnp.uint8)
     constants = jax.tree.map(np.asarray, dict(variables))
 
-    def probabilities(frames: UInt8[Array, "b t h w"]) -> Float32[Array, "b t h w"]:
+    def probabilities(frames: UInt8[Array, "b t h w"]) -> Float32[Array, "b t h w *s"]:
         return _probabilities(model, constants, frames)
 
     exported = jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(shape)
-    files.write_bytes(path, exported.serialize())
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(exported.serialize())
+
+
+def run_stablehlo(
+    path: str | Path, frames: UInt8[np.ndarray, "b t h w"]
+) -> Float32[np.ndarray, "b t h w *s"]:
+    """Runs what `export_stablehlo` wrote.
+
+    Raises:
+        UserError: the file is missing or is no such program.
+    """
+    try:
+        program = jax.export.deserialize(bytearray(Path(path).read_bytes()))
+    except Exception as error:  # A damaged flat buffer fails in many ways.
+        raise UserError(f"{path}: not a program written by --stage=export ({error})") from error
+    return np.asarray(program.call(frames))
 
 
 def _probabilities(
     model: nn.Module, variables: Mapping[str, Any], frames: UInt8[Array, "b t h w"]
-) -> Float32[Array, "b t h w"]:
+) -> Float32[Array, "b t h w *s"]:
     video = frames[..., None].astype(jnp.float32)
-    return jax.nn.sigmoid(model.apply(variables, video, train=False)[..., 0])
+    logits = model.apply(variables, video, train=False)
+    return jax.nn.sigmoid(logits[..., 0] if structures_of(model) == LV_ALONE else logits)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float32
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.networks.convlstm import ConvLSTMUNet
 from echodfkd_jax.networks.shipped import load_student
 
@@ -31,7 +32,8 @@ def export_onnx(
     """Writes a student with its weights as ONNX.
 
     The file takes float32 frames (1, t, height, width), 0..255, and gives float32 probabilities of
-    the same shape, for any number of frames.
+    the same shape, for any number of frames; of a student that outlines more than the left
+    ventricle (1, t, height, width, structures).
 
     Args:
         path: the file; its folder is made if it is missing.
@@ -53,9 +55,9 @@ def export_onnx(
         ) from error
     constants = jax.tree.map(np.asarray, dict(variables))
 
-    def probabilities(frames: Float32[Array, "1 t h w"]) -> Float32[Array, "1 t h w"]:
+    def probabilities(frames: Float32[Array, "1 t h w"]) -> Float32[Array, "1 t h w *s"]:
         logits = model.apply(constants, frames[..., None], train=False)
-        return jax.nn.sigmoid(logits[..., 0])
+        return jax.nn.sigmoid(logits[..., 0] if model.structures == LV_ALONE else logits)
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.export import export_stablehlo
 from echodfkd_jax.interop.torch_checkpoint import write_state_dict
 from echodfkd_jax.interop.torch_student import to_torch
+from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.networks import ConvLSTMUNet
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.registry import describe_model
@@ -40,7 +41,7 @@ SUFFIXES = {
     "pytorch": (".ckpt", ".pt", ".pth", ".safetensors"),
 }
 # What the published network has not, so that its weights alone say too little.
-_UNPUBLISHED = {"normalise": False, "skips": False, "warmup": 0}
+_UNPUBLISHED = {"normalise": False, "skips": False, "warmup": 0, "structures": LV_ALONE}
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -122,10 +123,11 @@ def _export_pytorch(file: epath.Path, student: LoadedNetwork) -> None:
         )
     for field, published in _UNPUBLISHED.items():
         if getattr(model, field) != published:
+            section = "" if field == "structures" else "model."
             raise UserError(
                 f"{student.source}: a student with {field}={getattr(model, field)}, which "
-                f"the published code has not; train one with config.model.{field}={published}, or "
-                "set another config.export.format"
+                f"the published code has not; train one with config.{section}{field}={published}, "
+                "or set another config.export.format"
             )
     write_state_dict(file, to_torch(student.variables, blocks=model.blocks, layers=model.layers))
     if model.stride != 1:

@@ -15,6 +15,7 @@ from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict
 from echodfkd_jax.interop.torch_student import from_torch, size_of
+from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.runs import checkpoints as checkpoint_files
 from echodfkd_jax.runs import run_config
@@ -53,6 +54,7 @@ def run(config: ml_collections.ConfigDict) -> None:
         raise UserError(f"{file}: {error}") from error
 
     made = ml_collections.ConfigDict(config.to_dict())
+    made.structures = LV_ALONE  # Others the published students do not know.
     made.model = ml_collections.ConfigDict({"name": "convlstm", **size, "stride": 1})
     settings = TrainSettings.of(made.train)
     # Steps that a schedule ends after matter only when the run is trained further.

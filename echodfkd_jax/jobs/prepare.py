@@ -29,7 +29,7 @@ def run(config: ml_collections.ConfigDict) -> epath.Path:
         UserError: clips or teacher are missing, or the folder holds a data set of the same name
             that was made with another teacher, generator version, or from other clips.
     """
-    fields, teacher = config.dataset.to_dict(), config.teacher.to_dict()
+    fields, teacher = recipe.fields_of(config), config.teacher.to_dict()
     name, asked = recipe.resolve(fields, teacher)
     target = dataset.directory(fields, teacher)
     clips_dir = None if asked.is_generated else _clips_dir(fields, needed=not asked.is_own)

@@ -69,7 +69,7 @@ def _of_size(
 
 
 def _row(size: str, metrics: dict[str, Any]) -> dict[str, Any]:
-    entries = metrics["protocols"]["paper"]
+    entries = metrics.get("protocols", {}).get("paper", {})
     row = {"size": size, "weights": metrics["num_weights"]}
     for metric in _METRICS:
         entry = entries.get(metric, {})

@@ -10,14 +10,18 @@ reads and writes the working directory and speaks.
 
 import contextlib
 import dataclasses
+import pathlib
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import ml_collections
 from etils import epath
 
 from echodfkd_jax import files
 from echodfkd_jax.datasets import generators, prepared, recipe
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import Structures, check_structures, pick_structures
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
@@ -30,6 +34,7 @@ from echodfkd_jax.settings import (
     check_seed,
 )
 from echodfkd_jax.teachers import load_teacher
+from echodfkd_jax.teachers.base import structures_of
 from echodfkd_jax.training import announcements
 from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
 from echodfkd_jax.training.interruption import StopNotice
@@ -54,7 +59,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     augment = AugmentSettings.of(config.augment)
     devices = ParallelSettings.of(config.parallel)
     check_seed(config.seed)
-    _check_model(config.model.to_dict())
+    _check_model(run_config.network_fields(config))
     known = recipe.REGISTERED.get(config.dataset.name)
     if known is not None and known.is_generated:  # Recorded clips are continued.
         inputs.check_windows(config.dataset.num_frames)
@@ -95,7 +100,7 @@ def _train(
     share = Share(parallel.process_index, parallel.num_processes, settings.accumulate_steps)
     data = on_all(lambda: _open_input(config, inputs, settings, share))
     trainer = Trainer(
-        config.model.to_dict(),
+        run_config.network_fields(config),
         data,
         parallel,
         settings,
@@ -136,31 +141,42 @@ def _begin(config: ml_collections.ConfigDict, trainer: Trainer) -> None:
 def _open_input(
     config: ml_collections.ConfigDict, settings: InputSettings, train: TrainSettings, share: Share
 ) -> Input:
+    structures = check_structures(config.structures)
     if settings.source == "generator":
-        teacher = None
-        if settings.target == "teacher":
-            teacher = getattr(load_teacher(**config.teacher), "apply_fn", None)
-            if teacher is None:
-                raise UserError(
-                    f"config.teacher.name={config.teacher.name!r} has no apply_fn for the device; "
-                    "prepare a data set with it (config.input.source='dataset')"
-                )
+        teacher = _on_device(config, structures) if settings.target == "teacher" else None
         return GeneratorInput(
-            generators.find_generator(config.dataset.generator),
+            generators.maker(generators.find_generator(config.dataset.generator), structures),
             settings,
             batch_size=train.batch_size,
             num_train=config.dataset.num_train,
             num_validation=config.dataset.num_validation,
             seed=config.seed,
+            structures=structures,
             teacher=teacher,
             share=share,
         )
-    folder = prepared.directory(config.dataset.to_dict(), config.teacher.to_dict())
+    folder = prepared.directory(recipe.fields_of(config), config.teacher.to_dict())
     return DatasetInput(
         prepared.open_split(folder, "train"),
         prepared.open_split(folder, "validation"),
         settings,
         batch_size=train.batch_size,
         seed=config.seed,
+        structures=structures,
         share=share,
     )
+
+
+def _on_device(
+    config: ml_collections.ConfigDict, structures: Structures
+) -> Callable[[jax.Array], jax.Array]:
+    """The teacher as a function of frames, to be compiled with the step."""
+    teacher = load_teacher(**config.teacher)
+    known, whose = structures_of(teacher), f"teacher {teacher.fingerprint!r}"
+    apply_fn = getattr(teacher, "apply_fn", None)
+    if apply_fn is None:
+        raise UserError(
+            f"config.teacher.name={config.teacher.name!r} has no apply_fn for the device; "
+            "prepare a data set with it (config.input.source='dataset')"
+        )
+    return lambda frames: pick_structures(apply_fn(frames), known, structures, whose)

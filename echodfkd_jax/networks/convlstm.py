@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.networks.blocks import (
     PIXEL,
     Block,
@@ -83,7 +84,7 @@ class ConvLSTMUNet(nn.Module):
 
     Block i has `filters` * 2^i channels; every ConvLSTM layer is followed by batch normalisation
     over all frames of the batch, every block but the last by 2x2 max pooling. The decoder repeats
-    nearest upsampling, 3x3 convolution and normalisation; a 1x1 convolution gives one logit. In
+    nearest upsampling, 3x3 convolution and normalisation; a 1x1 convolution gives the logits. In
     training mode statistics are the batch's, otherwise the running ones.
 
     Attributes:
@@ -98,6 +99,7 @@ class ConvLSTMUNet(nn.Module):
             resolution. It costs no weight.
         warmup: 0 as published; the first frame is shown so many times before a clip begins, so that
             the memory is not empty when the first mask is due.
+        structures: what is outlined, one logit each; the left ventricle alone as published.
         axis_name: mapped axis over which normalisation statistics are shared in training.
         dtype: type of the products' factors; cell state, statistics and logits stay float32.
         remat: in training, what happens inside a ConvLSTM layer is computed again for its gradient
@@ -112,6 +114,7 @@ class ConvLSTMUNet(nn.Module):
     normalise: bool = False
     skips: bool = False
     warmup: int = 0
+    structures: Structures = LV_ALONE
     axis_name: str | None = None
     dtype: Any = jnp.float32
     remat: bool = False
@@ -129,11 +132,11 @@ class ConvLSTMUNet(nn.Module):
         decoder = range(self.blocks - 1)
         self.decoder = {f"{b}": UpConv3x3(widths[b], self.dtype) for b in decoder}
         self.decoder_norm = {f"{b}": BatchNorm(**norm) for b in decoder}
-        self.head = Head()
+        self.head = Head(len(self.structures))
 
     def __call__(
         self, video: Float[Array, "b t h w 1"], *, train: bool = False
-    ) -> Float[Array, "b t h w 1"]:
+    ) -> Float[Array, "b t h w s"]:
         """Segments whole clips from a zero state.
 
         Args:
@@ -142,7 +145,7 @@ class ConvLSTMUNet(nn.Module):
                 `batch_stats`, to be passed as mutable).
 
         Returns:
-            float32 logits of the left ventricle, one per pixel and frame.
+            float32 logits, one per pixel, frame and structure.
 
         Raises:
             UserError: the sides cannot be halved often enough.
@@ -190,7 +193,7 @@ class ConvLSTMUNet(nn.Module):
 
     def advance(
         self, carry: Carry, video: Float[Array, "b t h w 1"]
-    ) -> tuple[Carry, Float[Array, "b t h w 1"]]:
+    ) -> tuple[Carry, Float[Array, "b t h w s"]]:
         """Segments the next frames of clips whose earlier frames led to `carry`.
 
         Inference mode only. Frame after frame goes through the whole network in one loop whose
@@ -235,7 +238,7 @@ class ConvLSTMUNet(nn.Module):
         for level in reversed(range(self.blocks - 1)):
             hidden, held = self.decoder[f"{level}"](hidden, held), held.twice
             hidden = self.decoder_norm[f"{level}"](hidden, train=train, block=held)
-            # The head looks at single pixels: rearranging its one channel is cheaper.
+            # The head looks at single pixels: rearranging its few channels is cheaper.
             if level or self.skips:
                 hidden, held = regroup(hidden, held, blocks[level]), blocks[level]
             if self.skips:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, UInt8
 
-from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.loaded import LoadedNetwork, structures_of
 
 # Frames per compiled call: enough that the call itself costs nothing. A recurrent model stops at a
 # clip's last frame; what pads the chunk is not computed.
@@ -21,7 +21,7 @@ _OVERLAPPING_FRAMES = 64
 
 def predict_clip(
     network: LoadedNetwork, frames: UInt8[np.ndarray, "t h w"]
-) -> UInt8[np.ndarray, "t h w"]:
+) -> UInt8[np.ndarray, "t h w s"]:
     """Predicts one clip.
 
     Args:
@@ -30,7 +30,7 @@ def predict_clip(
         frames: grey frames in time order.
 
     Returns:
-        round(255 * probability) of the left ventricle; no frames give no frames.
+        round(255 * probability) of each of `network.structures`; no frames give no frames.
     """
     return predict_clips(network, frames[None])[0]
 
@@ -40,7 +40,7 @@ def predict_clips(
     frames: UInt8[np.ndarray, "b t h w"],
     *,
     spread: Callable[[np.ndarray], np.ndarray | jax.Array] = np.asarray,
-) -> UInt8[np.ndarray, "b t h w"]:
+) -> UInt8[np.ndarray, "b t h w s"]:
     """Predicts several clips of equal length at once; see `predict_clip`.
 
     `spread` may put what has the clips as its first axis on several devices.
@@ -48,12 +48,13 @@ def predict_clips(
     num_frames = frames.shape[1]
     model, variables = network.model, jax.device_put(network.variables)
     reach = getattr(model, "reach", 0)
+    empty = np.zeros((len(frames), 0, *frames.shape[2:], len(network.structures)), np.uint8)
     if reach:
         parts = [
             _predict_chunk(model, variables, spread(frames[:, first:last]))[:, slice(*keep)]
             for first, last, keep in overlapping_chunks(num_frames, reach)
         ]
-        return np.concatenate([frames[:, :0], *map(np.asarray, parts)], axis=1)
+        return np.concatenate([empty, *map(np.asarray, parts)], axis=1)
     remembers = hasattr(model, "begin") and num_frames > 0
     carry = begin(model, variables, spread(frames[:, 0])) if remembers else None
     masks = []
@@ -69,7 +70,7 @@ def predict_clips(
         masks.append(mask)
     # Fetched only now: the device works on the next chunk while the host prepares it.
     fetched = [np.asarray(mask) for mask in masks]
-    return np.concatenate([frames[:, :0], *fetched], axis=1)[:, :num_frames]
+    return np.concatenate([empty, *fetched], axis=1)[:, :num_frames]
 
 
 def overlapping_chunks(num_frames: int, reach: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
@@ -104,7 +105,7 @@ def begin(
 @functools.partial(jax.jit, static_argnums=0)
 def _predict_chunk(
     model: nn.Module, variables: Mapping[str, Any], frames: UInt8[Array, "b t h w"]
-) -> UInt8[Array, "b t h w"]:
+) -> UInt8[Array, "b t h w s"]:
     return _soft_mask(model.apply(variables, _video(frames), train=False))
 
 
@@ -115,7 +116,7 @@ def _continue(
     carry: Any,
     frames: UInt8[Array, "b t h w"],
     length: int | Int[Array, ""],
-) -> tuple[Any, UInt8[Array, "b t h w"]]:
+) -> tuple[Any, UInt8[Array, "b t h w s"]]:
     """The masks of the first `length` frames (the others' are 0), and what is remembered then."""
 
     def advance(number: Array, found: tuple[Any, Array]) -> tuple[Any, Array]:
@@ -125,7 +126,8 @@ def _continue(
         mask = _soft_mask(logits)
         return carry, jax.lax.dynamic_update_slice_in_dim(masks, mask, number, axis=1)
 
-    return jax.lax.fori_loop(0, length, advance, (carry, jnp.zeros_like(frames)))
+    none = jnp.zeros((*frames.shape, len(structures_of(model))), jnp.uint8)
+    return jax.lax.fori_loop(0, length, advance, (carry, none))
 
 
 def _video(frames: Array) -> Array:
@@ -133,4 +135,4 @@ def _video(frames: Array) -> Array:
 
 
 def _soft_mask(logits: Array) -> Array:
-    return jnp.round(255 * jax.nn.sigmoid(logits[..., 0])).astype(jnp.uint8)
+    return jnp.round(255 * jax.nn.sigmoid(logits)).astype(jnp.uint8)

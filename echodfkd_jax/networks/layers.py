@@ -91,17 +91,21 @@ class UpConv3x3(nn.Module):
 
 
 class Head(nn.Module):
-    """One logit per pixel from its channels alone, in float32."""
+    """One logit per pixel and structure from the pixel's channels alone, in float32."""
+
+    structures: int = 1
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "n h w _"], block: Block) -> Float[Array, "n h w _"]:
-        """Gives images of one channel in the same blocks."""
+        """Gives images of one channel per structure in the same blocks."""
         channels = inputs.shape[-1] // block.pixels
         init = torch_uniform(channels)
-        kernel = self.param("kernel", init, (channels, 1))
-        bias = self.param("bias", init, (1,))
+        kernel = self.param("kernel", init, (channels, self.structures))
+        bias = self.param("bias", init, (self.structures,))
         wide = jnp.kron(jnp.eye(block.pixels, dtype=jnp.float32), kernel)
-        return inputs.astype(jnp.float32) @ wide + bias
+        logits = inputs.astype(jnp.float32) @ wide
+        each = logits.reshape(*logits.shape[:-1], block.pixels, self.structures) + bias
+        return each.reshape(logits.shape)
 
 
 class BatchNorm(nn.Module):

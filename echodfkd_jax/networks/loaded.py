@@ -16,6 +16,7 @@ import numpy as np
 from flax import traverse_util
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.networks.safetensors import check_tree, load_variables
 
 # Any size that every model takes would do, the weights do not depend on it; nothing is computed.
@@ -29,7 +30,8 @@ class LoadedNetwork:
     """A network with its weights.
 
     Attributes:
-        model: takes video float32 (b, t, h, w, 1) in 0..255 and gives logits of its shape.
+        model: takes video float32 (b, t, h, w, 1) in 0..255 and gives logits
+            (b, t, h, w, s).
         variables: its collections, `params` and where it has them `batch_stats`.
         source: where the weights are from, for people.
         step: of its training; None where that is not known.
@@ -46,9 +48,19 @@ class LoadedNetwork:
         return weights_fingerprint("student", self.variables)
 
     @property
+    def structures(self) -> Structures:
+        """What it outlines."""
+        return structures_of(self.model)
+
+    @property
     def metadata(self) -> dict[str, str]:
         """What files made with this network say about it."""
         return {"source": self.source, "fingerprint": self.fingerprint}
+
+
+def structures_of(model: nn.Module) -> Structures:
+    """What a network outlines: the left ventricle alone unless it says more."""
+    return tuple(getattr(model, "structures", LV_ALONE))
 
 
 def load_network(path: str | Path, build: Callable[..., nn.Module]) -> LoadedNetwork:

@@ -8,6 +8,7 @@ import flax.linen as nn
 
 from echodfkd_jax import seams
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.networks.blocks import form_of_backend
 
 NETWORKS = {
@@ -30,11 +31,12 @@ _LIMITS = {
 
 
 def build_model(name: str, **fields: Any) -> nn.Module:
-    """Makes a model that takes video (b, t, h, w, 1) in 0..255 and gives logits.
+    """Makes a model that takes video (b, t, h, w, 1) in 0..255 and gives logits (b, t, h, w, s).
 
     Args:
         name: "convlstm" (the student), "unet" (per frame, the shipped teacher), or
-            "package.module:Name" of a flax module with `axis_name` among its fields.
+            "package.module:Name" of a flax module with `axis_name` among its fields, and with
+            `structures` if it outlines more than the left ventricle.
         **fields: the model's fields; `dtype` "auto" is bfloat16 on accelerators, float32 on CPUs.
 
     Raises:
@@ -43,6 +45,11 @@ def build_model(name: str, **fields: Any) -> nn.Module:
     """
     kind = seams.find("config.model.name", name, NETWORKS)
     known = {field.name for field in dataclasses.fields(kind)} - {"parent", "name"}
+    if "structures" in fields and "structures" not in known:
+        raise UserError(
+            f"config.structures={fields['structures']}: model {name!r} has no field `structures`, "
+            "so it outlines the left ventricle alone; set config.structures=('lv',)"
+        )
     unknown = sorted(fields.keys() - known)
     if unknown:
         raise UserError(
@@ -75,4 +82,6 @@ def describe_model(model: nn.Module) -> str:
         for field in dataclasses.fields(model)
         if field.name not in _RUN_FIELDS
     }
+    if fields.get("structures") == LV_ALONE:
+        del fields["structures"]  # As in the files of networks that know no other.
     return json.dumps({"name": names.get(path, path), **fields})

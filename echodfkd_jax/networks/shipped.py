@@ -4,10 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from echodfkd_jax import buckets, files
+import flax.linen as nn
+
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.networks.convlstm import ConvLSTMUNet
 from echodfkd_jax.networks.loaded import LoadedNetwork, load_network
+from echodfkd_jax.networks.registry import build_model
 
 _WEIGHTS = Path(__file__).parent / "weights"
 STUDENTS = {
@@ -39,7 +40,7 @@ def load_student(weights: files.PathLike = "best") -> LoadedNetwork:
     return dataclasses.replace(loaded, source=source)
 
 
-def _build_student(name: str, **fields: Any) -> ConvLSTMUNet:
+def _build_student(name: str, **fields: Any) -> nn.Module:
     if name != "convlstm":
         raise ValueError(f"the model is {name!r}, not the student's 'convlstm'")
-    return ConvLSTMUNet(**fields)
+    return build_model(name, **fields)

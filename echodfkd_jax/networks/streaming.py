@@ -18,12 +18,12 @@ class FrameMask(NamedTuple):
     """What the student says about one frame.
 
     Attributes:
-        logits: float32 (h, w), the bits that the whole clip gives.
-        mask: uint8 (h, w), round(255 * probability).
+        logits: float32 (h, w, s), the bits that the whole clip gives.
+        mask: uint8 (h, w, s), round(255 * probability).
     """
 
-    logits: Float32[Array, "h w"]
-    mask: UInt8[Array, "h w"]
+    logits: Float32[Array, "h w s"]
+    mask: UInt8[Array, "h w s"]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -47,7 +47,7 @@ def step(
     """
     video = frame[None, None, :, :, None].astype(jnp.float32)
     carry, logits = model.apply(variables, carry, video, method="advance")
-    logits = logits[0, 0, :, :, 0]
+    logits = logits[0, 0]
     mask = jnp.round(255 * jax.nn.sigmoid(logits)).astype(jnp.uint8)
     return carry, FrameMask(logits, mask)
 
@@ -72,8 +72,8 @@ class Stream:
         carry = begin(self._model, self._variables, black[None])
         jax.block_until_ready(step(self._model, self._variables, carry, black))
 
-    def push(self, frame: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-        """The next frame's soft mask, round(255 * probability)."""
+    def push(self, frame: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w s"]:
+        """The next frame's soft masks, round(255 * probability), one per structure."""
         if self._carry is None:
             self._carry = begin(self._model, self._variables, frame[None])
         self._carry, found = step(self._model, self._variables, self._carry, frame)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.networks.layers import (
     BatchNorm,
     Conv3x3,
@@ -40,6 +41,7 @@ class UNet(nn.Module):
         context: frames on either side over which pixels are averaged; 0: every frame by itself.
         stride: s averages s x s pixels first and enlarges the logits bilinearly, s*s times
             cheaper.
+        structures: what is outlined, one logit each.
         axis_name: mapped axis over which normalisation statistics are shared in training.
         dtype: type of the products' factors; statistics and logits stay float32.
         remat: what happens between two levels is computed again for the gradient instead of kept.
@@ -48,6 +50,7 @@ class UNet(nn.Module):
     channels: tuple[int, ...] = (16, 32, 64, 128)
     context: int = 0
     stride: int = 1
+    structures: Structures = LV_ALONE
     axis_name: str | None = None
     dtype: Any = jnp.float32
     remat: bool = False
@@ -60,7 +63,7 @@ class UNet(nn.Module):
     @nn.compact
     def __call__(
         self, video: Float[Array, "b t h w 1"], *, train: bool = False
-    ) -> Float[Array, "b t h w 1"]:
+    ) -> Float[Array, "b t h w s"]:
         """Segments every frame of every clip.
 
         Args:
@@ -69,7 +72,7 @@ class UNet(nn.Module):
             train: normalise with the batch's statistics and update the running ones.
 
         Returns:
-            float32 logits of the left ventricle.
+            float32 logits, one per pixel, frame and structure.
 
         Raises:
             UserError: the sides cannot be halved often enough.
@@ -104,9 +107,9 @@ class UNet(nn.Module):
             features = self.channels[level]
             hidden = self._convolve_twice(hidden, features, f"up_{level}", train=train)
         init = torch_uniform(self.channels[0])
-        head = nn.Dense(1, kernel_init=init, bias_init=init, name="head")
+        head = nn.Dense(len(self.structures), kernel_init=init, bias_init=init, name="head")
         logits = resize_bilinear(head(hidden.astype(jnp.float32)), self.stride)
-        return logits.reshape(*video.shape)
+        return logits.reshape(*video.shape[:-1], -1)
 
     def _convolve_twice(self, hidden: Array, features: int, name: str, *, train: bool) -> Array:
         def twice(network: "UNet", hidden: Array) -> Array:

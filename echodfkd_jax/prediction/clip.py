@@ -1,7 +1,6 @@
 """One clip from pixels to masks, beats and numbers, and from file to files."""
 
 import dataclasses
-import functools
 import math
 import pathlib
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from jaxtyping import UInt8
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
 from echodfkd_jax.networks.inference import predict_clip
@@ -20,7 +20,7 @@ from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.reporting import predictions
 from echodfkd_jax.runs.student import load_student
 from echodfkd_jax.settings import PredictSettings
-from echodfkd_jax.types import Frames, SoftMask
+from echodfkd_jax.types import Frames, NamedMasks, SoftMask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ClipPrediction:
     Attributes:
         clip: as it was found.
         fitted: what the student saw, uint8 (t, 112, 112), and which part of the clip that is.
-        mask: round(255 * probability) of every pixel of `fitted.frames`.
+        masks: round(255 * probability) of every pixel of `fitted.frames`, by structure.
         fps: frames per second; nan when unknown.
         times_s: of every frame; None when they are evenly spaced, or unknown.
         exchanged: whether left and right of the clip were exchanged before it was outlined.
@@ -40,17 +40,23 @@ class ClipPrediction:
 
     clip: inputs.SourceClip
     fitted: inputs.Fitted
-    mask: SoftMask
+    masks: NamedMasks
     fps: float
     times_s: timing.Times | None
     exchanged: bool
     notes: tuple[str, ...]
     report: ClipReport
 
-    def in_source(self) -> UInt8[np.ndarray, "t source_h source_w"]:
-        """The soft masks in the clip's own pixels."""
+    @property
+    def mask(self) -> SoftMask:
+        """The left ventricle's, uint8 (t, 112, 112)."""
+        return self.masks.of(LV)
+
+    def in_source(self, structure: str = LV) -> UInt8[np.ndarray, "t source_h source_w"]:
+        """The soft masks of a structure in the clip's own pixels."""
         height, width = self.clip.frames.shape[1:]
-        mask = mirror.mirror_frames(self.mask) if self.exchanged else self.mask
+        mask = self.masks.of(structure)
+        mask = mirror.mirror_frames(mask) if self.exchanged else mask
         return inputs.restore_masks(mask, self.fitted.box, height, width)
 
 
@@ -62,7 +68,7 @@ def predict(
     crop: str = "square",
     mirrored: str = "auto",
 ) -> ClipPrediction:
-    """Outlines the left ventricle in a clip and measures it.
+    """Outlines the left ventricle in a clip, and what else the student knows, and measures it.
 
     Args:
         clip: a video, NPZ or DICOM file, a folder of PNG files, or grey frames 0..255.
@@ -88,17 +94,18 @@ def predict(
     grey = int(fitted.frames.min())
     if grey == fitted.frames.max():
         raise UserError(f"{name}: every pixel of it is {grey}; expected a picture to outline")
-    outline = functools.partial(predict_clip, network)
-    exchanged, doubt, notes = _which_way_round(fitted.frames, mirrored, outline)
+    exchanged, doubt, notes = _which_way_round(
+        fitted.frames, mirrored, lambda frames: predict_clip(network, frames)[..., 0]
+    )
     if exchanged:
         fitted = fitted._replace(frames=mirror.mirror_frames(fitted.frames))
-    mask = outline(fitted.frames)
-    square, side_mm = inputs.with_square_pixels(mask, fitted)
+    masks = NamedMasks(predict_clip(network, fitted.frames), network.structures)
+    square, side_mm = inputs.with_square_pixels(masks.of(LV), fitted)
     rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
     return ClipPrediction(
         clip=source,
         fitted=fitted,
-        mask=mask,
+        masks=masks,
         fps=rate,
         times_s=times_s,
         exchanged=exchanged,
@@ -146,9 +153,9 @@ def predict_file(
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
         "notes": list(found.notes),
-        **predictions.numbers(found.report, found.mask),
+        **predictions.numbers(found.report, found.masks),
     }
-    predictions.write_clip(output, name, fitted.frames, found.mask, content, fps, found.times_s)
+    predictions.write_clip(output, name, fitted.frames, found.masks, content, fps, found.times_s)
     return content
 
 

@@ -18,7 +18,7 @@ from echodfkd_jax import files
 from echodfkd_jax.clips.inputs import SIDE_PX
 from echodfkd_jax.disk import writing
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.masks import LV, MASK_THRESHOLD
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.streaming import Stream
 
@@ -30,7 +30,8 @@ def run_stream(network: LoadedNetwork, output: files.PathLike = "") -> None:
 
     Args:
         network: a student.
-        output: a folder for the soft masks, as raw bytes like the frames; empty: none.
+        output: a folder for the soft masks, as raw bytes like the frames, one structure's after the
+            other's; empty: none.
 
     Raises:
         UserError: the model has no memory, or the input ends within a frame.
@@ -50,15 +51,20 @@ def run_stream(network: LoadedNetwork, output: files.PathLike = "") -> None:
             start = time.perf_counter()
             mask = stream.push(frame)
             latencies_ms.append(1000 * (time.perf_counter() - start))
+            areas = {
+                structure: int(np.count_nonzero(mask[..., number] > MASK_THRESHOLD))
+                for number, structure in enumerate(network.structures)
+            }
             line = {
                 "frame": index,
-                "area_px": int(np.count_nonzero(mask > MASK_THRESHOLD)),
+                "area_px": areas.pop(LV),
+                **({"areas_px": areas} if areas else {}),
                 "latency_ms": round(latencies_ms[-1], 3),
             }
             print(json.dumps(line), flush=True)
             if masks:
-                with writing(output):
-                    masks.write(mask.tobytes())
+                with disk.writing(output):
+                    masks.write(np.moveaxis(mask, -1, 0).tobytes())
                     masks.flush()
     finally:
         if masks:

@@ -1,4 +1,7 @@
-"""One colour per model in every picture, from Okabe and Ito's palette for colour-blind people."""
+"""One colour per model and structure in every picture.
+
+Models have colours of Okabe and Ito's palette for colour-blind people.
+"""
 
 RGB = tuple[int, int, int]
 
@@ -7,15 +10,19 @@ COLOURS: dict[str, RGB] = {
     "teacher": (230, 159, 0),  # orange
     "labeller": (0, 158, 115),  # bluish green
     "reference": (204, 121, 167),  # reddish purple
+    "la": (213, 94, 0),  # vermilion
+    "rv": (0, 114, 178),  # blue
+    "ra": (204, 204, 204),  # grey
+    "lv_myocardium": (190, 160, 90),  # sand
 }
 _OTHER: RGB = (240, 228, 66)  # yellow
 
 
-def colour(model: str) -> RGB:
+def colour(label: str) -> RGB:
     """Red, green and blue, 0..255."""
-    return COLOURS.get(model, _OTHER)
+    return COLOURS.get(label, _OTHER)
 
 
-def as_hex(model: str) -> str:
+def as_hex(label: str) -> str:
     """`#rrggbb`, as matplotlib and CSS take it."""
-    return "#{:02x}{:02x}{:02x}".format(*colour(model))
+    return "#{:02x}{:02x}{:02x}".format(*colour(label))

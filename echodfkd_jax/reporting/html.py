@@ -96,7 +96,7 @@ class EvaluationView:
         facts: label and value.
         notes: sentences that belong to the numbers.
         summary: the few numbers to look at first.
-        protocols: one table per published protocol.
+        groups: tables of their own: of the published protocols, of a judge.
         details: every metric.
         figures: over all clips.
         legend: model and its colour, `#rrggbb`.
@@ -107,7 +107,7 @@ class EvaluationView:
     facts: Sequence[tuple[str, str]]
     notes: Sequence[str]
     summary: Table
-    protocols: Sequence[Table]
+    groups: Sequence[Table]
     details: Table
     figures: Sequence[Figure]
     legend: Sequence[tuple[str, str]]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from echodfkd_jax.reporting.colours import RGB, colour
-from echodfkd_jax.types import Frames, Masks, SoftMask
+from echodfkd_jax.types import Frames, SoftMask
 
 # Frames are enlarged for viewing: at 112 pixels a line would hide what it outlines.
 SCALE = 3
@@ -59,7 +59,7 @@ def clip_pictures(
     masks: Mapping[str, SoftMask],
     *,
     reference_frames: Int[np.ndarray, "n"] | None = None,
-    reference_masks: Masks | None = None,
+    reference_masks: Bool[np.ndarray, "n h w"] | None = None,
     marks: Mapping[int, RGB] | None = None,
     scale: int = SCALE,
 ) -> Pictures:
@@ -67,7 +67,7 @@ def clip_pictures(
 
     Args:
         frames: the clip.
-        masks: soft masks by model.
+        masks: soft masks by model or structure.
         reference_frames: frames that have a reference mask.
         reference_masks: their masks, drawn below the others.
         marks: frame -> colour of a bar at the top of that frame, for ED and ES.

@@ -11,11 +11,11 @@ import numpy as np
 from etils import epath
 from jaxtyping import Float64
 
-from echodfkd_jax import files
-from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax import disk
+from echodfkd_jax.masks import LV, MASK_THRESHOLD, file_stem
 from echodfkd_jax.measurement.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots
-from echodfkd_jax.types import Frames, SoftMask
+from echodfkd_jax.types import Frames, NamedMasks, SoftMask
 
 TABLE_FILE = "predictions.csv"
 DISCLAIMER = "Research software, not a medical device: not for diagnosis or treatment."
@@ -40,12 +40,12 @@ _COLUMNS = (
 )
 
 
-def numbers(report: ClipReport, mask: SoftMask) -> dict[str, Any]:
+def numbers(report: ClipReport, masks: NamedMasks) -> dict[str, Any]:
     """What a clip's JSON says about the heart, nan as None.
 
     Args:
         report: of the clip.
-        mask: its soft masks, for the area of every frame.
+        masks: its soft masks, for the areas of every frame.
     """
     beats = [dataclasses.asdict(beat) for beat in report.beats]
     found = {
@@ -61,40 +61,51 @@ def numbers(report: ClipReport, mask: SoftMask) -> dict[str, Any]:
         "confidence": report.confidence,
         "remarks": list(report.remarks),
         "beats": beats,
-        "area_px": _area(mask).astype(int).tolist(),
+        "area_px": _area(masks.of(LV)).astype(int).tolist(),
     }
-    return _rounded(files.plain(found))
+    others = [structure for structure in masks.structures if structure != LV]
+    if others:
+        found["areas_px"] = {name: _area(masks.of(name)).astype(int).tolist() for name in others}
+    return _without_nan(found)
 
 
 def write_clip(
     directory: files.PathLike,
     name: str,
     frames: Frames,
-    mask: SoftMask,
+    masks: NamedMasks,
     content: Mapping[str, Any],
     fps: float,
     times_s: Float64[np.ndarray, "t"] | None = None,
 ) -> None:
-    """Writes `<name>.seg.npz`, `.mp4`, `.png` and, when they are there, `.json`.
+    """Writes `<name>.seg.npz`, `.mp4`, `.png` and `.json`.
+
+    Other structures than the left ventricle get `<name>.<structure>.seg.npz` besides.
 
     Args:
         directory: exists.
         name: a safe file name without suffix.
         frames: what the student saw.
-        mask: what it said.
+        masks: what it said.
         content: of the JSON file, with `ed_frames` and `es_frames` as in `numbers`.
         fps: frames per second; nan when unknown.
         times_s: of every frame, where they are not evenly spaced.
     """
     folder = files.path_of(directory)
     ed_frames, es_frames = content["ed_frames"], content["es_frames"]
-    with files.replacing(folder / f"{name}.seg.npz") as file:
-        np.savez_compressed(file, mask)
+    for structure in masks.structures:
+        with disk.replacing(directory / f"{file_stem(name, structure)}.seg.npz") as file:
+            np.savez_compressed(file, masks.of(structure))
+    drawn = {"student" if name == LV else name: masks.of(name) for name in masks.structures}
     marks = dict.fromkeys(ed_frames, _ED_MARK) | dict.fromkeys(es_frames, _ES_MARK)
-    pictures = overlays.clip_pictures(frames, {"student": mask}, marks=marks)
-    files.write_bytes(folder / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
+    pictures = overlays.clip_pictures(frames, drawn, marks=marks)
+    disk.write_bytes(directory / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
     curve = plots.area_curves(
-        {"student": _area(mask)}, ed_frames, es_frames, fps=fps, times_s=times_s
+        {label: _area(mask) for label, mask in drawn.items()},
+        ed_frames,
+        es_frames,
+        fps=fps,
+        times_s=times_s,
     )
     files.write_bytes(folder / f"{name}.png", curve)
     files.write_json(folder / f"{name}.json", _rounded({**content, "notice": DISCLAIMER}))

@@ -8,10 +8,12 @@ from etils import epath
 
 from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, check_structures
 from echodfkd_jax.settings import SECTIONS
 
 # A run cannot be continued with other values of what decides the weights.
-_FIXED = ("seed", *(section.section for section in SECTIONS if section.decides_weights))
+_FIELDS = ("seed", "structures")
+_FIXED = (*_FIELDS, *(section.section for section in SECTIONS if section.decides_weights))
 _RESUMABLE = frozenset().union(*(section.resumable() for section in SECTIONS))
 
 
@@ -38,13 +40,25 @@ def load(workdir: files.PathLike) -> ml_collections.ConfigDict:
     try:
         fields = files.read_json(path(workdir), "train into another config.workdir")
         for section in _FIXED:
-            if section != "seed" and not isinstance(fields.get(section, {}), dict):
+            if section not in _FIELDS and not isinstance(fields.get(section, {}), dict):
                 raise ValueError(f"{section} is not an object")
+        fields.setdefault("structures", list(LV_ALONE))
         return ml_collections.ConfigDict(fields).lock()
     except FileNotFoundError as error:
         raise UserError(f"{path(workdir)} is missing; run --stage=train first") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{path(workdir)}: cannot be read ({error})") from error
+
+
+def network_fields(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """What `build_model` takes of a configuration: `config.model` and `config.structures`.
+
+    Raises:
+        UserError: the structures cannot be.
+    """
+    structures = check_structures(config.get("structures", LV_ALONE))
+    fields = config.model.to_dict()
+    return fields if structures == LV_ALONE else {**fields, "structures": structures}
 
 
 def check_same(config: ml_collections.ConfigDict, saved: ml_collections.ConfigDict) -> None:

@@ -53,7 +53,7 @@ def of_run(workdir: files.PathLike, checkpoint: str | int = "best") -> LoadedNet
     Raises:
         UserError: there is no run, or no such checkpoint, or one of them is damaged.
     """
-    model = build_model(**run_config.load(workdir).model)
+    model = build_model(**run_config.network_fields(run_config.load(workdir)))
     variables, progress = checkpoints.restore_variables(workdir, checkpoint)
     step = progress["step"]
     return LoadedNetwork(model, variables, f"step {step} of {workdir}", step)

@@ -4,6 +4,7 @@ import dataclasses
 
 import ml_collections
 
+from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.settings.experiment import (
     DatasetSettings,
     EvalSettings,
@@ -79,6 +80,7 @@ def default_config() -> ml_collections.ConfigDict:
     """A configuration in which nothing differs from the defaults; a config file changes some."""
     config = ml_collections.ConfigDict()
     config.workdir = "."
+    config.structures = LV_ALONE  # What is outlined, "lv" first; one network for all of them.
     config.seed = 0  # Initial weights, order of the clips, windows; the data set has its own.
     for section in SECTIONS:
         fields = dataclasses.asdict(section())
@@ -91,7 +93,11 @@ def default_config() -> ml_collections.ConfigDict:
 
 def describe() -> str:
     """Every field with its default and its meaning, as text."""
-    lines = ["config.workdir and config.seed: where everything is written; of weights and order."]
+    lines = [
+        "config.workdir and config.seed: where everything is written; of weights and order.",
+        "config.structures=('lv',): what is outlined, 'lv' first; the generator also knows "
+        "lv_myocardium, la, rv, ra.",
+    ]
     for section in SECTIONS:
         lines += ["", f"config.{section.section}: {(section.__doc__ or '').splitlines()[0]}"]
         lines += [

@@ -80,6 +80,10 @@ class EvalSettings(Section):
 
     split: str = setting("test", "of the data set: train, validation or test; 'all' of a folder")
     clips_dir: str = setting("", "a folder in the EchoNet layout, instead of the split")
+    evaluators: tuple[str, ...] = setting(
+        ("overlap", "phase", "ejection_fraction", "calibration", "protocols"),
+        "what is computed; any may be 'package.module:Name'; the judge has its own section",
+    )
     bootstrap_samples: int = setting(10_000, "for the intervals", least=1)
     seed: int = setting(0, "of the bootstrap", least=0, most=2**63 - 1)
     batch_size: int = setting(4, "clips of equal length that are predicted at once", least=1)

@@ -49,13 +49,13 @@ class DeepLabV3Teacher(FrameTeacher):
     batch_size: int
     name: str = "deeplabv3"
 
-    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Probabilities 0..1 of uint8 frames, any number of them; one compilation per size."""
         # The weights are an argument: as constants they would be compiled in, 160 MB of them.
         predict = functools.partial(_predict, self.variables, dtype=self.dtype)
         return predict_in_batches(predict, frames, self.batch_size)
 
-    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Pure and jit-able: float32 frames (n, h, w), 0..255, to probabilities 0..1."""
         return _predict(self.variables, frames, dtype=self.dtype)
 
@@ -131,5 +131,5 @@ def frame_logits(
 @functools.partial(jax.jit, static_argnames="dtype")
 def _predict(
     variables: Mapping[str, Any], frames: Float32[Array, "n h w"], *, dtype: DTypeLike
-) -> Float32[Array, "n h w"]:
-    return jax.nn.sigmoid(frame_logits(variables, frames, dtype=dtype))
+) -> Float32[Array, "n h w 1"]:
+    return jax.nn.sigmoid(frame_logits(variables, frames, dtype=dtype))[..., None]

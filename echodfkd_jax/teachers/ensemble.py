@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import Structures
 from echodfkd_jax.teachers.base import FrameTeacher
 from echodfkd_jax.types import Clip
 
@@ -46,17 +47,22 @@ class EnsembleTeacher(FrameTeacher):
     mean: str
     name: str = "ensemble"
 
-    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
+    @property
+    def structures(self) -> Structures:
+        """What its members outline."""
+        return self.members[0].structures
+
+    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Probabilities 0..1 of uint8 frames."""
         votes = [np.asarray(member(frames)) for member in self.members]
         return jnp.asarray(weighted_mean(votes, self.weights, self.mean))
 
-    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Pure and jit-able if every member's is: frames (n, h, w), 0..255, to probabilities."""
         votes = [member.apply_fn(frames) for member in self.members]
         return weighted_mean(votes, self.weights, self.mean)
 
-    def clip_probabilities(self, clip: Clip) -> Float32[np.ndarray, "t h w"]:
+    def clip_probabilities(self, clip: Clip) -> Float32[np.ndarray, "t h w s"]:
         """Probabilities for one clip, whose name members with masks made before may need."""
         votes = [member.clip_probabilities(clip) for member in self.members]
         return weighted_mean(votes, self.weights, self.mean)
@@ -107,6 +113,12 @@ def combine(
         raise UserError(f"config.teacher.member_weights={values}; expected positive numbers")
     if mean not in MEANS:
         raise UserError(f"config.teacher.mean={mean!r}; expected one of {', '.join(MEANS)}")
+    structures = {member.structures for member in members}
+    if len(structures) > 1:
+        raise UserError(
+            f"config.teacher.members outline {' and '.join(map(str, sorted(structures)))}; "
+            "expected the same structures of all"
+        )
     shares = tuple(value / sum(values) for value in values)
     identity = repr([mean, *((m.fingerprint, s) for m, s in zip(members, shares, strict=True))])
     return EnsembleTeacher(
@@ -118,14 +130,15 @@ def combine(
 
 
 def weighted_mean(
-    votes: Sequence[Float[Array, "n h w"]] | Sequence[Float[np.ndarray, "n h w"]],
+    votes: Sequence[Float[Array, "n h w s"]] | Sequence[Float[np.ndarray, "n h w s"]],
     weights: Sequence[float],
     mean: str,
-) -> Float[Array, "n h w"] | Float[np.ndarray, "n h w"]:
+) -> Float[Array, "n h w s"] | Float[np.ndarray, "n h w s"]:
     """Weighted mean of members' probabilities.
 
     Args:
-        votes: one array of probabilities (n, h, w) per member; JAX or NumPy, and so is the result.
+        votes: one array of probabilities (n, h, w, s) per member; JAX or NumPy, and so is the
+            result.
         weights: one per member, summing to 1.
         mean: "probabilities", or "logits": of the log-odds, turned back into a probability.
     """

@@ -59,7 +59,7 @@ class OnnxTeacher(FrameTeacher):
     batch_size: int
     name: str = "onnx"
 
-    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Probabilities 0..1 of uint8 frames.
 
         Raises:
@@ -67,15 +67,15 @@ class OnnxTeacher(FrameTeacher):
         """
         return predict_in_batches(self._predict, frames, self.batch_size)
 
-    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Frames (n, h, w), 0..255, to probabilities; jit-able, by a call back to the host."""
-        result = jax.ShapeDtypeStruct(frames.shape, np.float32)
+        result = jax.ShapeDtypeStruct((*frames.shape, 1), np.float32)
         return jax.pure_callback(self._run_any, result, frames, vmap_method="sequential")
 
-    def _predict(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def _predict(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w s"]:
         return jnp.asarray(self._run(np.asarray(frames)))
 
-    def _run_any(self, frames: Any) -> Float32[np.ndarray, "n h w"]:
+    def _run_any(self, frames: Any) -> Float32[np.ndarray, "n h w 1"]:
         """`_run` for a number of frames that need not be the batch size, without JAX."""
         frames = np.asarray(frames)
         missing = -len(frames) % self.batch_size
@@ -83,7 +83,7 @@ class OnnxTeacher(FrameTeacher):
         batches = np.split(padded, len(padded) // self.batch_size)
         return np.concatenate([self._run(batch) for batch in batches])[: len(frames)]
 
-    def _run(self, frames: np.ndarray) -> Float32[np.ndarray, "n h w"]:
+    def _run(self, frames: np.ndarray) -> Float32[np.ndarray, "n h w 1"]:
         """One batch: (batch_size, h, w), uint8 or float 0..255, to probabilities."""
         x = (frames[..., None].astype(np.float32) - self.mean) / self.std
         if self.channels_first:
@@ -102,7 +102,7 @@ class OnnxTeacher(FrameTeacher):
                 f"{self.source} gave shape {y.shape} for frames of shape {frames.shape}; expected "
                 "one value per pixel"
             )
-        y = y.reshape(frames.shape).astype(np.float32)
+        y = y.reshape(*frames.shape, 1).astype(np.float32)
         if self.output == "logits":
             # exp overflows to inf for very negative logits, and 1 / inf is the right answer.
             with np.errstate(over="ignore"):

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import (
     LoadedNetwork,
@@ -46,16 +47,21 @@ class StudentTeacher(FrameTeacher):
     network: LoadedNetwork
     name: str = "student"
 
-    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
+    @property
+    def structures(self) -> Structures:
+        """What it outlines."""
+        return self.network.structures
+
+    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Probabilities 0..1, in steps of 1/255, of one clip's uint8 frames in time order."""
         mask = predict_clip(self.network, np.asarray(frames))
         return jnp.asarray(mask.astype(np.float32) / 255)
 
-    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Pure and jit-able: the same for float32 frames (n, h, w), 0..255, not rounded."""
         model, variables = self.network.model, self.network.variables
         logits = model.apply(variables, frames[None, ..., None], train=False)
-        return jax.nn.sigmoid(logits[0, ..., 0])
+        return jax.nn.sigmoid(logits[0])
 
 
 def load(weights: str = "", *, checkpoint: str | int = "best") -> StudentTeacher:
@@ -96,7 +102,10 @@ def _read_run(path: pathlib.Path, checkpoint: str | int) -> tuple[dict[str, Any]
     variables, _ = restore_variables(path, checkpoint)
     config = path / "config.json"
     try:
-        return variables, dict(json.loads(config.read_text())["model"])
+        content = json.loads(config.read_text())
+        fields = dict(content["model"])
+        structures = tuple(content.get("structures", LV_ALONE))
+        return variables, fields if structures == LV_ALONE else fields | {"structures": structures}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{config}: cannot be read ({error!r}); expected the configuration of a training run"

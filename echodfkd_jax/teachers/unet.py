@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import Structures
 from echodfkd_jax.networks import shipped
 from echodfkd_jax.networks.inference import overlapping_chunks
 from echodfkd_jax.networks.loaded import load_network, weights_fingerprint
@@ -54,20 +55,27 @@ class UNetTeacher(FrameTeacher):
         self.variables = jax.device_put(loaded.variables)
         self._jitted = jax.jit(self.apply_fn)
 
-    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w"]:
+    @property
+    def structures(self) -> Structures:
+        """What it outlines."""
+        return self.model.structures
+
+    def apply_fn(self, frames: Float32[Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Probabilities for frames 0..255 of one clip, to be jitted into another function."""
         video = frames[None, :, :, :, None]
-        return jax.nn.sigmoid(self.model.apply(self.variables, video)[0, :, :, :, 0])
+        return jax.nn.sigmoid(self.model.apply(self.variables, video)[0])
 
-    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w"]:
+    def __call__(self, frames: UInt8[np.ndarray | Array, "n h w"]) -> Float32[Array, "n h w s"]:
         """Probabilities 0..1 for the grey frames of one clip; no frames give no frames."""
         if self.model.reach == 0:
-            return predict_in_batches(self._jitted, frames, CHUNK_FRAMES)
+            return predict_in_batches(
+                self._jitted, frames, CHUNK_FRAMES, num_structures=len(self.structures)
+            )
         parts = [
             jax.lax.slice_in_dim(self._jitted(jnp.asarray(frames[first:last], jnp.float32)), *keep)
             for first, last, keep in overlapping_chunks(len(frames), self.model.reach)
         ]
-        return jnp.concatenate([jnp.zeros((0, *frames.shape[1:])), *parts])
+        return jnp.concatenate([jnp.zeros((0, *frames.shape[1:], len(self.structures))), *parts])
 
 
 def _build_unet(**fields: Any) -> UNet:

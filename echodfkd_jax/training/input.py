@@ -10,7 +10,7 @@ by part where gradients are accumulated, they are the batch that one process alo
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import grain
 import jax
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.training.windows import Budget, Decoded, Window
 from echodfkd_jax.types import Clips
@@ -55,10 +56,12 @@ class Input(Protocol):
     Attributes:
         steps_per_pass: steps in which every training clip is seen once.
         target: what is learnt, as `config.input.target` names it.
+        structures: that are learnt.
     """
 
     steps_per_pass: int
     target: str
+    structures: Structures
 
     def batch(self, step: int) -> Batch:
         """The training batch of a step, counted from 0."""
@@ -94,6 +97,7 @@ class DatasetInput:
         *,
         batch_size: int,
         seed: int,
+        structures: Structures = LV_ALONE,
         share: Share = Share(),
     ) -> None:
         """Opens nothing and reads nothing yet.
@@ -104,6 +108,7 @@ class DatasetInput:
             settings: of `config.input`.
             batch_size: windows per step, over all processes.
             seed: of the order and the windows.
+            structures: that are learnt.
             share: rows of this process.
 
         Raises:
@@ -117,13 +122,18 @@ class DatasetInput:
         if len(validation) == 0:
             raise UserError("there are no validation clips; set config.dataset.num_validation")
         self.steps_per_pass, self.target = len(train) // batch_size, settings.target
+        self.structures = structures
         self._settings = settings
         self._rows = batch_size // share.count
         piece = self._rows // share.parts
-        budget = Budget(int(settings.cache_gib * 2**30))
+        kept = {
+            "target": settings.target,
+            "structures": structures,
+            "budget": Budget(int(settings.cache_gib * 2**30)),
+        }
         window = Window(settings.window_frames, settings.subsample)
         self._train = (
-            grain.MapDataset.source(Decoded(clips=train, target=settings.target, budget=budget))
+            grain.MapDataset.source(Decoded(clips=train, **kept))
             .seed(seed)
             .shuffle()
             .random_map(window)
@@ -137,9 +147,7 @@ class DatasetInput:
         self._train = self._train.repeat()
         # Another seed than training's; one window per clip, the same at every epoch.
         validation_windows = (
-            grain.MapDataset.source(
-                Decoded(clips=validation, target=settings.target, budget=budget)
-            )
+            grain.MapDataset.source(Decoded(clips=validation, **kept))
             .seed(seed + 1)
             .random_map(window)
             .batch(self._rows, drop_remainder=False)
@@ -179,27 +187,29 @@ class GeneratorInput:
 
     def __init__(
         self,
-        generator: Any,
+        make: Callable[..., tuple[jax.Array, jax.Array]],
         settings: InputSettings,
         *,
         batch_size: int,
         num_train: int,
         num_validation: int,
         seed: int,
-        teacher: Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]] | None = None,
+        structures: Structures = LV_ALONE,
+        teacher: Callable[[Float[Array, "n h w"]], Float[Array, "n h w s"]] | None = None,
         share: Share = Share(),
     ) -> None:
         """Makes nothing yet.
 
         Args:
-            generator: `generator.make(key, num_frames=..., train=...)` gives `frames` uint8
-                (t, h, w) and `mask` bool (t, h, w); see `datasets.generators`.
+            make: `make(key, num_frames=..., train=...)` gives frames uint8 (t, h, w) and exact
+                masks bool (t, h, w, s); see `datasets.generators.maker`.
             settings: `window_frames`, `target` and `subsample` are used.
             batch_size: clips per step.
             num_train: clips in what is called one pass.
             num_validation: clips to validate on.
             seed: of all clips.
-            teacher: probabilities of frames 0..255; needed for target "teacher".
+            structures: that are learnt.
+            teacher: probabilities of these for frames 0..255; needed for target "teacher".
             share: rows of this process.
 
         Raises:
@@ -213,7 +223,8 @@ class GeneratorInput:
         if num_validation < 1:
             raise UserError("config.dataset.num_validation=0: expected 1 or more")
         self.steps_per_pass, self.target = num_train // batch_size, settings.target
-        self._generator = generator
+        self.structures = structures
+        self._make = make
         self._settings = settings
         self._batch_size = batch_size
         self._num_validation = num_validation
@@ -246,10 +257,8 @@ class GeneratorInput:
 
         def make(stream: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
             key = jax.random.fold_in(jax.random.fold_in(root, stream), number)
-            clip = self._generator.make(
-                key, num_frames=self._settings.window_frames, train=stream == _TRAINING
-            )
-            return clip.frames, clip.mask
+            num_frames = self._settings.window_frames
+            return self._make(key, num_frames=num_frames, train=stream == _TRAINING)
 
         frames, mask = jax.vmap(make)(batch["stream"], batch["number"])
         if self._settings.target == "reference":
@@ -258,8 +267,8 @@ class GeneratorInput:
             prob = jax.vmap(self._teacher)(frames.astype(jnp.float32))
             target = jnp.round(255.0 * prob).astype(jnp.uint8)
         every = self._settings.subsample
-        video, target = frames[..., ::every, ::every], target[..., ::every, ::every]
-        return {"video": video[..., None], "target": target[..., None]}
+        video, target = frames[:, :, ::every, ::every], target[:, :, ::every, ::every]
+        return {"video": video[..., None], "target": target}
 
 
 def _numbered(numbers: np.ndarray, *, stream: int) -> Batch:

@@ -42,7 +42,7 @@ def train_step(
     Args:
         state: before the step.
         batch: this device's share.
-        model: logits (b, t, h, w, 1) from video float32 (b, t, h, w, 1) in 0..255.
+        model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255.
         optimizer: as in `state`.
         expand: turns the batch into frames and targets.
         axis_name: of the devices; None for one device alone.
@@ -145,7 +145,7 @@ def eval_step(
 def predict_step(
     variables: dict[str, Any], batch: dict[str, jax.Array], *, model: nn.Module, expand: Expand
 ) -> dict[str, jax.Array]:
-    """Frames, targets and soft masks of one batch, uint8 (b, t, h, w, 1) each, to be looked at."""
+    """Frames, targets and soft masks of one batch, uint8 (b, t, h, w, _), to be looked at."""
     data = expand(batch)
     logits = model.apply(variables, data["video"].astype(jnp.float32), train=False)
     return {**data, "predicted": soft_mask(logits)}

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from clu import parameter_overview
 
-from echodfkd_jax import files
+from echodfkd_jax.masks import LV
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.runs import checkpoints as checkpoint_files
@@ -178,6 +178,11 @@ class Trainer:
                 {
                     self._data.target: shown["target"][clip, ..., 0],
                     "student": shown["predicted"][clip, ..., 0],
+                    **{
+                        structure: shown["predicted"][clip, ..., number]
+                        for number, structure in enumerate(self._data.structures)
+                        if structure != LV
+                    },
                 },
                 num_frames=4,
             )

@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.masks import LV_ALONE, Structures, pick_structures
 from echodfkd_jax.types import Clip, Clips
 
 
 class Pixels(NamedTuple):
-    """A decoded clip: frames and target uint8 (t, h, w), which frames are traced; None: all."""
+    """A decoded clip: frames (t, h, w), target (t, h, w, s), which frames are traced; None: all."""
 
     frames: np.ndarray
     target: np.ndarray
@@ -43,10 +44,8 @@ class Window:
         frames = np.arange(start, start + self._frames)
         take = np.minimum(frames, length - 1)
         every = self._subsample
-        video, target = (
-            pixels[take, ::every, ::every, None] for pixels in (clip.frames, clip.target)
-        )
-        window = {"video": video, "target": target}
+        video, target = (pixels[take, ::every, ::every] for pixels in (clip.frames, clip.target))
+        window = {"video": video[..., None], "target": target}
         if clip.traced is not None:
             # What continues a short clip is no second tracing.
             weights = clip.traced[take] & (frames < length)
@@ -72,9 +71,11 @@ class Budget:
 class Decoded:
     """Frames and targets of clips, kept in memory after the first reading while they fit."""
 
-    def __init__(self, *, clips: Clips, target: str, budget: Budget) -> None:
+    def __init__(
+        self, *, clips: Clips, target: str, budget: Budget, structures: Structures = LV_ALONE
+    ) -> None:
         self._clips = clips
-        self._target = target
+        self._target, self._structures = target, structures
         self._budget = budget
         self._kept: dict[int, Pixels] = {}
 
@@ -89,18 +90,21 @@ class Decoded:
         if self._target == "tracings":
             traced = np.zeros(len(clip.frames), bool)
             traced[clip.reference_frames] = True
-        decoded = Pixels(clip.frames, target_of(clip, self._target), traced)
+        decoded = Pixels(clip.frames, target_of(clip, self._target, self._structures), traced)
         if self._budget.take(decoded.frames.nbytes + decoded.target.nbytes):
             self._kept[index] = decoded
         return decoded
 
 
-def target_of(clip: Clip, target: str) -> UInt8[np.ndarray, "t h w"]:
+def target_of(
+    clip: Clip, target: str, structures: Structures = LV_ALONE
+) -> UInt8[np.ndarray, "t h w s"]:
     """What the student is to learn on a clip, 255 * probability.
 
     Args:
         clip: with a teacher's mask, or with a reference mask for every frame.
         target: "teacher", "reference", or "tracings" (black where there is none).
+        structures: that are learnt.
 
     Raises:
         UserError: the clip has no such target.
@@ -110,7 +114,8 @@ def target_of(clip: Clip, target: str) -> UInt8[np.ndarray, "t h w"]:
             raise UserError(
                 f"clip {clip.name} has no teacher's mask; run --stage=prepare on this data set"
             )
-        return clip.teacher_mask
+        whose = f"the teacher of clip {clip.name}"
+        return pick_structures(clip.teacher_mask, clip.teacher_structures, structures, whose)
     if target == "tracings" and not len(clip.reference_frames):
         raise UserError(
             f"config.input.target='tracings', but clip {clip.name} has none; use 'teacher'"
@@ -120,6 +125,8 @@ def target_of(clip: Clip, target: str) -> UInt8[np.ndarray, "t h w"]:
             f"config.input.target='reference' needs a mask for every frame, clip {clip.name} has "
             f"{len(clip.reference_frames)} of {len(clip.frames)}; use 'teacher'"
         )
-    masks = np.zeros(clip.frames.shape, np.uint8)
-    masks[clip.reference_frames] = clip.reference_masks.astype(np.uint8) * 255
+    known, whose = clip.reference_structures, f"the reference of clip {clip.name}"
+    reference = pick_structures(clip.reference_masks, known, structures, whose)
+    masks = np.zeros((*clip.frames.shape, len(structures)), np.uint8)
+    masks[clip.reference_frames] = reference.astype(np.uint8) * 255
     return masks

@@ -64,18 +64,18 @@ def test_an_unknown_rule_is_a_bug():
 
 def test_sound_clip(clips):
     clip = _clip(clips, "0X0000000000000000")
-    assert clip.frames.shape == (30, 112, 112)
+    assert clip.frames.shape == (30, 112, 112, 1)
     assert (clip.fps, clip.ef_percent, clip.edv_ml, clip.esv_ml) == (50.0, 50.0, 120.0, 60.0)
     assert (clip.ed_frame, clip.es_frame) == (3, 12)
     assert clip.reference_frames.tolist() == [3, 12]
-    assert clip.teacher_mask.shape == (30, 112, 112)
+    assert clip.teacher_mask.shape == (30, 112, 112, 1)
 
 
 def test_tracing_covers_the_drawn_ventricle(clips):
     clip = _clip(clips, "0X0000000000000000")
     drawn = echonet_folder.beat(30)[1] > 0
-    assert (clip.reference_masks[0] & drawn[3]).sum() > 0.93 * drawn[3].sum()
-    assert (clip.reference_masks[0] & ~drawn[3]).sum() < 0.03 * drawn[3].sum()
+    assert (clip.reference_masks[0, ..., 0] & drawn[3]).sum() > 0.93 * drawn[3].sum()
+    assert (clip.reference_masks[0, ..., 0] & ~drawn[3]).sum() < 0.03 * drawn[3].sum()
 
 
 def test_ed_is_the_larger_polygon_whatever_the_order(clips):
@@ -91,7 +91,7 @@ def test_first_annotator_is_used(clips):
 
 def test_untraced_clip_has_no_reference(clips):
     clip = _clip(clips, "0XUNTRACED0")
-    assert clip.reference_masks.shape == (0, 112, 112)
+    assert clip.reference_masks.shape == (0, 112, 112, 1)
     assert (clip.ed_frame, clip.es_frame) == (-1, -1)
 
 
@@ -103,10 +103,10 @@ def test_one_traced_frame_gives_no_phases(clips):
 
 def test_tracing_of_a_resized_clip_follows_the_pixels(clips):
     clip = _clip(clips, "0XWIDE1")
-    assert clip.frames.shape == (30, 112, 112)
-    ventricle = clip.teacher_mask[3] > 127
-    union = (clip.reference_masks[0] | ventricle).sum()
-    assert (clip.reference_masks[0] & ventricle).sum() > 0.93 * union
+    assert clip.frames.shape == (30, 112, 112, 1)
+    ventricle = clip.teacher_mask[3, ..., 0] > 127
+    union = (clip.reference_masks[0, ..., 0] | ventricle).sum()
+    assert (clip.reference_masks[0, ..., 0] & ventricle).sum() > 0.93 * union
 
 
 def test_clip_that_lacks_its_last_frame_is_used(clips):
@@ -188,7 +188,7 @@ def test_echonet_synthetic_quirks(tmp_path):
     assert (clip.fps, clip.ef_percent) == (32.0, 63.0)
     assert np.isnan(clip.edv_ml)
     assert np.isnan(clip.esv_ml)
-    assert clip.frames.shape == (30, 112, 112)
+    assert clip.frames.shape == (30, 112, 112, 1)
 
 
 def build_pediatric(folder):
@@ -217,7 +217,7 @@ def test_the_pediatric_layout(tmp_path):
     (clip,) = clips
     assert (clip.name, clip.ef_percent, clip.ed_frame, clip.es_frame) == ("CRA4C9", 69.5, 3, 12)
     drawn = echonet_folder.beat(20)[1] > 0
-    assert (clip.reference_masks[0] & drawn[3]).sum() > 0.93 * drawn[3].sum()
+    assert (clip.reference_masks[0, ..., 0] & drawn[3]).sum() > 0.93 * drawn[3].sum()
     assert len(echonet.open_folder(tmp_path, "train")) == 8
 
 
@@ -241,7 +241,7 @@ def test_real_clips():
         "0X1E12EEE43FD913E5": (145, 112, 112),
     }
     assert known.items() <= shapes.items()
-    assert all(clip.teacher_mask.shape == clip.frames.shape for clip in clips)
+    assert all(clip.teacher_mask.shape == (*clip.frames.shape, 1) for clip in clips)
 
 
 def test_everything_that_lies_there_is_told(tmp_path):

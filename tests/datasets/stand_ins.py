@@ -56,14 +56,14 @@ class CountingTeacher(FrameTeacher):
         return self.apply_fn(jnp.asarray(np.asarray(frames), jnp.float32))
 
     def apply_fn(self, frames):
-        return frames / 255
+        return frames[..., None] / 255
 
 
 def use(monkeypatch, teacher, generator_version="stand-in 1"):
     """Puts the generator in the place of `synthesis`, and the teacher in that of every teacher."""
     synthesis = types.ModuleType("echodfkd_jax.synthesis")
     synthesis.make_clip, synthesis.VERSION = make_clip, generator_version
-    synthesis.TRAINING_POOR_WINDOWS = 0.5
+    synthesis.TRAINING_POOR_WINDOWS, synthesis.STRUCTURES = 0.5, ("lv",)
     monkeypatch.setitem(sys.modules, "echodfkd_jax.synthesis", synthesis)
     monkeypatch.setattr(echodfkd_jax, "synthesis", synthesis, raising=False)
     monkeypatch.setattr(teachers, "load_teacher", lambda **options: teacher)

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from echodfkd_jax.types import Clip
+from echodfkd_jax.evaluation.evaluator import ScoredClip
+from echodfkd_jax.masks import LV_ALONE
+from echodfkd_jax.types import Clip, NamedMasks
 
 SIDE = 4
 
@@ -32,5 +34,12 @@ def clip(num_frames, *, reference=None, ed=-1, es=-1, ef=math.nan, name="clip"):
         ed_frame=ed,
         es_frame=es,
         reference_frames=np.array(list(reference), np.int32),
-        reference_masks=masks,
+        reference_masks=masks[..., None],
     )
+
+
+def scored(made, masks):
+    """A clip with masks (t, h, w) of its left ventricle, by model; the student's are the first."""
+    masks = {"student": next(iter(masks.values()))} | masks
+    named = {model: NamedMasks(mask[..., None], LV_ALONE) for model, mask in masks.items()}
+    return ScoredClip(made, named)

@@ -6,6 +6,7 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files
+from echodfkd_jax.evaluation.evaluator import Target
 
 
 def shown(name="a"):
@@ -16,9 +17,14 @@ def shown(name="a"):
         ed_frame=1,
         es_frame=0,
         frames=np.arange(8, dtype=np.uint8).reshape(2, 2, 2),
-        masks={"student": np.full((2, 2, 2), 9, np.uint8)},
-        reference_frames=np.array([1]),
-        reference_masks=np.ones((1, 2, 2), bool),
+        masks={
+            "lv": {"student": np.full((2, 2, 2), 9, np.uint8)},
+            "la": {"student": np.full((2, 2, 2), 8, np.uint8)},
+        },
+        references={
+            "lv": Target(np.array([1]), np.ones((1, 2, 2), bool)),
+            "la": Target(np.zeros(0, int), np.zeros((0, 2, 2), bool)),
+        },
     )
 
 
@@ -48,8 +54,15 @@ def test_shown_clips_come_back(tmp_path):
     assert (found[0].ed_frame, found[0].es_frame) == (1, 0)
     assert math.isnan(found[0].fps)
     np.testing.assert_array_equal(found[0].frames, shown().frames)
-    np.testing.assert_array_equal(found[0].masks["student"], shown().masks["student"])
-    np.testing.assert_array_equal(found[0].reference_masks, shown().reference_masks)
+    for structure in ("lv", "la"):
+        mask, expected = (clip.masks[structure]["student"] for clip in (found[0], shown()))
+        np.testing.assert_array_equal(mask, expected)
+        for part, wanted in zip(found[0].references[structure], shown().references[structure]):
+            np.testing.assert_array_equal(part, wanted)
+    assert {label: mask[0, 0, 0] for label, mask in found[0].drawn().items()} == {
+        "student": 9,
+        "la": 8,
+    }
 
 
 def test_shown_clips_replace_older_ones(tmp_path):

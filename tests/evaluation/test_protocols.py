@@ -1,20 +1,19 @@
 import numpy as np
 import pytest
 
-from echodfkd_jax.evaluation import clip_metrics, protocols
-from tests.evaluation.made_up_clips import clip, soft
+from echodfkd_jax.evaluation.evaluator import find_all
+from echodfkd_jax.evaluation.phase_distance import PhaseDistance
+from echodfkd_jax.evaluation.protocols import Protocols
+from tests.evaluation.made_up_clips import clip, scored, soft
+
+EVALUATORS = {"phase": PhaseDistance(), "protocols": Protocols()}
 
 
 def evaluate(*clips_and_masks):
-    clips = [made for made, _ in clips_and_masks]
-    masks = [masks for _, masks in clips_and_masks]
-    frames = [clip_metrics.find_phase_frames(c, m) for c, m in zip(clips, masks)]
-    return protocols.summarise(
-        [protocols.clip_numbers(c, m, f) for c, m, f in zip(clips, masks, frames)],
-        [clip_metrics.clip_metrics(c, m) for c, m in zip(clips, masks)],
-        list(masks[0]),
-        num_samples=50,
-    )
+    found = [find_all(EVALUATORS, scored(*both)) for both in clips_and_masks]
+    models = list(clips_and_masks[0][1])
+    summary = EVALUATORS["protocols"].summarise(found, models=models, num_samples=50, seed=0)
+    return summary["protocols"]
 
 
 def level(value):

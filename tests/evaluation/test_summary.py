@@ -41,17 +41,6 @@ def test_two_clips_are_no_correlation():
     assert summary.correlate(clips, {"a_vs_b": ("a", "b")}, num_samples=50) == {}
 
 
-def test_ejection_fraction_pairs():
-    assert summary.ejection_fraction_pairs(["student", "teacher"]) == {
-        "ef_area/student_vs_recorded": ("ef_area/student", "ef/recorded"),
-        "ef_area/student_vs_teacher": ("ef_area/student", "ef_area/teacher"),
-        "ef_area/teacher_vs_recorded": ("ef_area/teacher", "ef/recorded"),
-        "ef_disks/student_vs_recorded": ("ef_disks/student", "ef/recorded"),
-        "ef_disks/student_vs_teacher": ("ef_disks/student", "ef_disks/teacher"),
-        "ef_disks/teacher_vs_recorded": ("ef_disks/teacher", "ef/recorded"),
-    }
-
-
 def test_ratio_of_sums():
     part, whole = np.array([1.0, 3.0, np.nan]), np.array([2.0, 3.0, 9.0])
     entry = summary.ratio_entry(part, whole, num_samples=10)

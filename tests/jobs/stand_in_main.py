@@ -65,8 +65,8 @@ class DiscSplit:
             ed_frame=-1,
             es_frame=-1,
             reference_frames=np.arange(12),
-            reference_masks=np.array(made.mask),
-            teacher_mask=np.array(made.mask).astype(np.uint8) * 255,
+            reference_masks=np.array(made.mask)[..., None],
+            teacher_mask=np.array(made.mask)[..., None].astype(np.uint8) * 255,
         )
 
 

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from echodfkd_jax.clips.mask_files import read_masks
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.evaluation import files
+from echodfkd_jax.evaluation import files, scoring
 from echodfkd_jax.jobs import evaluate, report
 from echodfkd_jax.runs.student import load_student
 from tests.datasets import stand_ins
@@ -245,7 +245,7 @@ def test_an_unknown_split_is_named(config, data_dir):
 
 def test_batches_are_neighbours_of_one_shape():
     clips = [made_up_clips.clip(num_frames) for num_frames in (4, 4, 4, 5, 4)]
-    sizes = [[len(c.frames) for c in batch] for batch in evaluate._batches(clips, 2)]
+    sizes = [[len(c.frames) for c in batch] for batch in scoring.batches(clips, 2)]
     assert sizes == [[4, 4], [4], [5], [4]]
 
 

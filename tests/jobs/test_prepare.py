@@ -45,8 +45,10 @@ def test_generated_clip_survives_the_round_trip(tmp_path, monkeypatch):
     clip = dataset.open_split(target, "train")[2]
     assert clip.name == "train_000002"
     assert clip.frames.shape == (4, 112, 112)
-    np.testing.assert_array_equal(clip.teacher_mask, clip.frames)  # round(255 * frames / 255)
-    np.testing.assert_array_equal(clip.reference_masks, clip.frames > 200)
+    np.testing.assert_array_equal(
+        clip.teacher_mask[..., 0], clip.frames
+    )  # round(255 * frames / 255)
+    np.testing.assert_array_equal(clip.reference_masks[..., 0], clip.frames > 200)
     assert clip.reference_frames.tolist() == [0, 1, 2, 3]
     assert (clip.fps, clip.ef_percent, clip.edv_ml, clip.esv_ml) == (50.0, 60.0, 100.0, 40.0)
     assert (clip.ed_frame, clip.es_frame) == (1, 3)
@@ -198,12 +200,12 @@ def test_echonet_clip_survives_the_round_trip(tmp_path, echonet):
     target = prepare.run(_recorded(tmp_path, echonet))
     train = dataset.open_split(target, "train")
     clip = next(clip for clip in map(train.__getitem__, range(12)) if clip.name == "0XUNTRACED0")
-    assert clip.reference_masks.shape == (0, 112, 112)
+    assert clip.reference_masks.shape == (0, 112, 112, 1)
     assert (clip.ed_frame, clip.es_frame) == (-1, -1)
     first = train[0]
     assert first.reference_frames.tolist() == [3, 12]
     expected = np.where(echonet_folder.beat(30)[1] > 0, 255, 0)
-    np.testing.assert_array_equal(first.teacher_mask, expected)
+    np.testing.assert_array_equal(first.teacher_mask[..., 0], expected)
 
 
 def test_network_teacher_labels_every_usable_clip(tmp_path, echonet, monkeypatch):
@@ -212,7 +214,7 @@ def test_network_teacher_labels_every_usable_clip(tmp_path, echonet, monkeypatch
     target = prepare.run(config)
     assert teacher.num_clips == 26
     clip = dataset.open_split(target, "test")[0]
-    np.testing.assert_array_equal(clip.teacher_mask, clip.frames)
+    np.testing.assert_array_equal(clip.teacher_mask[..., 0], clip.frames)
 
 
 def test_data_set_made_from_other_clips_is_refused(tmp_path, echonet):

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs import synthetic
 from echodfkd_jax import cli
+from echodfkd_jax.evaluation import table
 
 OWN = "tests.own_parts"
 CONFIG = f"{synthetic.__file__}:smoke"
@@ -38,6 +40,7 @@ def own_run(tmp_path_factory):
     flags = [
         f"--config.teacher.name={OWN}:BrightTeacher",
         f"--config.train.loss={OWN}:squared_error",
+        f"--config.eval.evaluators='overlap','{OWN}:Filling'",
     ]
     return command(folder, "all", *flags)
 
@@ -56,6 +59,26 @@ def test_generator_teacher_and_loss(own_run):
     lines = [json.loads(line) for line in (own_run / "metrics.jsonl").read_text().splitlines()]
     losses = [line["validation/loss"] for line in lines if "validation/loss" in line]
     assert losses and all(0 < loss < 0.5 for loss in losses)
+
+
+def test_an_evaluators_numbers_are_in_metrics_table_report_and_tensorboard(own_run):
+    path = own_run / "evaluation" / "test" / "metrics.json"
+    found = json.loads(path.read_text())
+    part = found["mean"]["filling/teacher"]
+    # Discs of radius 12 to 38 in a frame of 112.
+    assert 0.03 < part < 0.37
+    assert found["per_clip"][0]["filling/teacher"] > 0
+    assert found["filled"]["teacher"]["value"] == part
+    assert "ef_area/teacher" not in found["mean"]  # That evaluator was not asked for.
+    (line,) = [line for line in table.text(found) if "Part of the frame" in line]
+    assert f"{part:.2f} [" in line
+    page = (own_run / "report" / "index.html").read_text()
+    assert "Part of the frame" in page and "Filled frames" in page
+    assert f"<td>{part:.4f} [" in page
+    events = EventAccumulator(str(own_run / "tensorboard" / "evaluation_test")).Reload()
+    for tag in ("filling/teacher", "filled/teacher"):
+        (event,) = events.Scalars(tag)
+        assert event.value == pytest.approx(part)
 
 
 def test_a_clip_source(tmp_path):

@@ -34,7 +34,7 @@ def test_mask_of_any_length_is_that_of_the_whole_clip(student, frames):
     model, variables = student.model, student.variables
     clip = clips(1, frames)
     logits = jax.jit(model.apply)(variables, jnp.asarray(clip, jnp.float32)[..., None])
-    wanted = np.round(255 * np.asarray(jax.nn.sigmoid(logits[0, ..., 0])))
+    wanted = np.round(255 * np.asarray(jax.nn.sigmoid(logits[0])))
     got = predict_clip(student, clip[0])
     assert got.dtype == np.uint8
     # The last bit of a probability can tip the rounding.
@@ -58,11 +58,32 @@ def test_lengths_share_one_compilation(student):
 
 def test_model_without_memory_rounds_255_times_the_probability():
     frames = np.arange(40 * 4, dtype=np.uint8).reshape(40, 2, 2)
-    np.testing.assert_array_equal(predict_clip(LoadedNetwork(Brightness(), {}), frames), frames)
+    np.testing.assert_array_equal(
+        predict_clip(LoadedNetwork(Brightness(), {}), frames)[..., 0], frames
+    )
 
 
 def test_no_frames_give_no_frames(student):
-    assert predict_clip(student, clips(1, 0)[0]).shape == (0, 8, 8)
+    assert predict_clip(student, clips(1, 0)[0]).shape == (0, 8, 8, 1)
+
+
+def test_each_structure_has_a_mask_of_its_own(student):
+    """The head's columns are the structures: one that is repeated gives the same mask again."""
+    model = ConvLSTMUNet(2, 1, 2, structures=("lv", "la", "rv"))
+    params = dict(student.variables["params"])
+    one = params["head"]["kernel"]
+    params["head"] = {
+        "kernel": jnp.concatenate([one, -one, one], axis=1),
+        "bias": jnp.concatenate([params["head"]["bias"] * sign for sign in (1, -1, 1)]),
+    }
+    network = LoadedNetwork(model, {**student.variables, "params": params})
+    assert network.structures == ("lv", "la", "rv")
+    clip = clips(1, 35)[0]
+    masks, alone = predict_clip(network, clip), predict_clip(student, clip)
+    assert masks.shape == (*clip.shape, 3)
+    for number in (0, 2):
+        assert np.abs(masks[..., number].astype(int) - alone[..., 0]).max() <= 1
+    assert np.abs(masks[..., 1].astype(int) + alone[..., 0] - 255).max() <= 1
 
 
 @pytest.mark.parametrize("num_frames", [1, 20, 64, 65, 100, 176])

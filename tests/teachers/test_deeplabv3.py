@@ -94,7 +94,7 @@ def test_teacher_is_the_sigmoid_of_the_logits_whatever_the_batch_size(teacher, g
 
 
 def test_no_frames_give_no_masks(teacher):
-    assert teacher(np.zeros((0, 112, 112), np.uint8)).shape == (0, 112, 112)
+    assert teacher(np.zeros((0, 112, 112), np.uint8)).shape == (0, 112, 112, 1)
 
 
 def test_fingerprint_tells_weights_and_types_apart(state_dict, teacher):

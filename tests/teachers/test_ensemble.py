@@ -27,10 +27,10 @@ class Constant(FrameTeacher):
         return f"constant-{self.probability}"
 
     def __call__(self, frames):
-        return jnp.full(frames.shape, self.probability, jnp.float32)
+        return jnp.full((*frames.shape, 1), self.probability, jnp.float32)
 
     def apply_fn(self, frames):
-        return jnp.full(frames.shape, self.probability, jnp.float32)
+        return jnp.full((*frames.shape, 1), self.probability, jnp.float32)
 
 
 def clip(name: str = "a") -> Clip:
@@ -86,7 +86,7 @@ def test_member_that_knows_the_clip_is_asked_by_its_name(tmp_path):
     precomputed = load_teacher("precomputed", weights=str(tmp_path))
     ensemble = combine([precomputed, Constant(0.2)])
     # Means 0.1 and 0.6 of 255.
-    np.testing.assert_array_equal(ensemble.label(clip("a")), [[[26, 153]]])
+    np.testing.assert_array_equal(ensemble.label(clip("a"))[..., 0], [[[26, 153]]])
 
 
 def test_is_one_line_in_a_config(tmp_path):

@@ -87,10 +87,23 @@ def test_teacher_gives_the_models_probabilities_for_any_number_of_frames(weights
     teacher = load_teacher("unet", weights=weights)
     clip = frames(num_frames)
     got = teacher(clip)
-    assert got.shape == clip.shape
+    assert got.shape == (*clip.shape, 1)
     video = jnp.asarray(clip, jnp.float32)[None, ..., None]
     wanted = jax.nn.sigmoid(jax.jit(build_model(**FIELDS).apply)(load_variables(weights)[0], video))
-    np.testing.assert_allclose(got, wanted[0, ..., 0], atol=1e-5)
+    np.testing.assert_allclose(got, wanted[0], atol=1e-5)
+
+
+def test_a_teacher_of_two_structures_gives_both(tmp_path):
+    model = build_model(**FIELDS, structures=("lv", "la"))
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))
+    path = tmp_path / "two.safetensors"
+    save_variables(path, variables, {"model": describe_model(model)})
+    teacher = load_teacher("unet", weights=path)
+    assert teacher.structures == ("lv", "la")
+    clip = frames(3)
+    wanted = jax.nn.sigmoid(model.apply(variables, jnp.asarray(clip, jnp.float32)[None, ..., None]))
+    np.testing.assert_allclose(teacher(clip), wanted[0], atol=1e-5)
+    assert teacher(frames(0)).shape == (0, 8, 12, 2)
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +140,9 @@ def test_chunks_of_a_clip_are_those_of_the_whole_clip(temporal, tmp_path, num_fr
     clip = frames(num_frames)
     video = jnp.asarray(clip, jnp.float32)[None, ..., None]
     wanted = jax.nn.sigmoid(jax.jit(model.apply)(variables, video))
-    np.testing.assert_allclose(teacher(clip), wanted[0, ..., 0], atol=1e-5)
+    np.testing.assert_allclose(teacher(clip), wanted[0], atol=1e-5)
     masks = predict_clips(LoadedNetwork(model, variables), clip[None])
-    np.testing.assert_allclose(masks[0] / 255, wanted[0, ..., 0], atol=0.5 / 255 + 1e-5)
+    np.testing.assert_allclose(masks[0] / 255, wanted[0], atol=0.5 / 255 + 1e-5)
 
 
 def test_still_frames_have_no_deviation_over_time():

@@ -1,6 +1,5 @@
 import dataclasses
 import itertools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +40,8 @@ def _clip(number, frames=10):
         ed_frame=-1,
         es_frame=-1,
         reference_frames=np.arange(2),
-        reference_masks=np.ones((2, 2, 2), bool),
-        teacher_mask=pixels + np.uint8(1),
+        reference_masks=np.ones((2, 2, 2, 1), bool),
+        teacher_mask=pixels[..., None] + np.uint8(1),
     )
 
 
@@ -90,7 +89,10 @@ def test_frames_are_consecutive_and_target_belongs_to_them():
 def test_every_other_pixel_of_frames_and_targets(subsample):
     pixels = np.arange(10 * 6 * 8, dtype=np.uint32).reshape(10, 6, 8).astype(np.uint8)
     clip = dataclasses.replace(
-        _clip(0), frames=pixels, teacher_mask=255 - pixels, reference_masks=pixels[:2] > 9
+        _clip(0),
+        frames=pixels,
+        teacher_mask=255 - pixels[..., None],
+        reference_masks=pixels[:2, ..., None] > 9,
     )
     data = DatasetInput(
         [clip], [clip], _settings(subsample=subsample, window_frames=10), batch_size=1, seed=0
@@ -172,26 +174,18 @@ def test_reference_target_needs_every_frame():
     with pytest.raises(UserError, match="clip clip_3 has 2 of 10; use 'teacher'"):
         target_of(_clip(3), "reference")
     np.testing.assert_array_equal(
-        target_of(_clip(3, frames=2), "reference"), np.full((2, 2, 2), 255)
+        target_of(_clip(3, frames=2), "reference"), np.full((2, 2, 2, 1), 255)
     )
 
 
-class Made(NamedTuple):
-    frames: jax.Array
-    mask: jax.Array
-
-
-class Noise:
-    version = "noise"
-
-    def make(self, key, *, num_frames, train):
-        frames = jax.random.randint(key, (num_frames, 2, 2), 0, 256).astype(jnp.uint8)
-        return Made(frames, frames > 100)
+def _noise(key, *, num_frames, train):
+    frames = jax.random.randint(key, (num_frames, 2, 2), 0, 256).astype(jnp.uint8)
+    return frames, (frames > 100)[..., None]
 
 
 def _generator(target="reference", seed=0, teacher=None):
     return GeneratorInput(
-        Noise(),
+        _noise,
         _settings(source="generator", target=target),
         batch_size=2,
         num_train=6,
@@ -230,7 +224,7 @@ def test_generated_reference_is_the_mask():
 
 
 def test_generated_target_of_a_teacher():
-    data = _generator("teacher", teacher=lambda frames: frames / 255.0)
+    data = _generator("teacher", teacher=lambda frames: frames[..., None] / 255.0)
     made = _made(data, data.batch(0))
     np.testing.assert_array_equal(made["target"], made["video"])
 
@@ -238,7 +232,7 @@ def test_generated_target_of_a_teacher():
 def _shared(source, share):
     if source == "generator":
         return GeneratorInput(
-            Noise(),
+            _noise,
             _settings(),
             batch_size=8,
             num_train=27,
@@ -277,15 +271,12 @@ def test_two_processes_validate_on_every_window_once(source):
 
 
 def test_the_generator_is_told_what_is_to_be_learnt_from():
-    class Told:
-        version = "told"
-
-        def make(self, key, *, num_frames, train):
-            frames = jnp.full((num_frames, 2, 2), jnp.where(train, 100, 0)).astype(jnp.uint8)
-            return Made(frames, frames > 50)
+    def told(key, *, num_frames, train):
+        frames = jnp.full((num_frames, 2, 2), jnp.where(train, 100, 0)).astype(jnp.uint8)
+        return frames, (frames > 50)[..., None]
 
     data = GeneratorInput(
-        Told(),
+        told,
         _settings(source="generator", target="reference"),
         batch_size=2,
         num_train=6,
@@ -328,7 +319,23 @@ def test_a_short_clip_is_not_traced_again_where_it_is_continued():
 
 def test_a_clip_without_tracings_is_named():
     untraced = dataclasses.replace(
-        _clip(3), reference_frames=np.array([], int), reference_masks=np.zeros((0, 2, 2), bool)
+        _clip(3), reference_frames=np.array([], int), reference_masks=np.zeros((0, 2, 2, 1), bool)
     )
     with pytest.raises(UserError, match=r"'tracings', but clip clip_3 has none"):
         target_of(untraced, "tracings")
+
+
+def test_structures_are_learnt_in_the_order_that_is_asked_for():
+    both = np.stack([np.full((10, 2, 2), 7), np.full((10, 2, 2), 9)], -1).astype(np.uint8)
+    clip = dataclasses.replace(
+        _clip(3),
+        teacher_mask=both,
+        teacher_structures=("lv", "la"),
+        reference_masks=both[:2] > 8,
+        reference_structures=("lv", "la"),
+    )
+    assert target_of(clip, "teacher", ("lv", "la"))[0, 0, 0].tolist() == [7, 9]
+    assert target_of(clip, "teacher")[0, 0, 0].tolist() == [7]
+    assert target_of(clip, "tracings", ("lv", "la"))[1, 0, 0].tolist() == [0, 255]
+    with pytest.raises(UserError, match=r"structures=\('lv', 'rv'\): the teacher of clip clip_3"):
+        target_of(clip, "teacher", ("lv", "rv"))
