@@ -126,7 +126,7 @@ def structures_of(metadata: Mapping[str, Any]) -> tuple[Structures, Structures]:
     return made.structures, made.reference_structures
 
 
-def check_metadata(directory: pathlib.Path, expected: Mapping[str, str]) -> None:
+def check_metadata(directory: files.PathLike, expected: Mapping[str, str]) -> None:
     """Refuses a data set that was made from something else.
 
     Args:

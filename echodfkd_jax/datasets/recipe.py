@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from etils import epath
 
+from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures, check_structures
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from jaxtyping import Float64
 
 from echodfkd_jax import buckets, files
@@ -69,20 +70,7 @@ def all_folders(workdir: files.PathLike) -> list[epath.Path]:
     return sorted(path.parent for path in found)
 
 
-def plain(value: Any) -> Any:
-    """The same with types that JSON knows; numbers that are not finite become None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
+def write_metrics(directory: files.PathLike, metrics: Mapping[str, Any]) -> epath.Path:
     """Writes metrics.json, whole or not at all; nan becomes null.
 
     Returns:
@@ -91,9 +79,7 @@ def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathli
     Raises:
         UserError: the folder cannot be written.
     """
-    return disk.write_text(
-        directory / METRICS_FILE, json.dumps(plain(metrics), indent=1, allow_nan=False) + "\n"
-    )
+    return files.write_json(files.path_of(directory) / METRICS_FILE, metrics)
 
 
 def read_metrics(directory: files.PathLike) -> dict[str, Any]:

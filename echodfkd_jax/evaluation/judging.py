@@ -33,7 +33,7 @@ class Judging(Evaluator):
         judge: Judge,
         prompts: Prompts,
         *,
-        cache_dir: pathlib.Path,
+        cache_dir: epath.Path,
         erasure_step_frames: int,
     ) -> None:
         """Embeds the sentences.
@@ -127,7 +127,7 @@ def open_judging(section: Mapping[str, Any], workdir: files.PathLike) -> Judging
     return Judging(
         judge,
         prompts,
-        cache_dir=pathlib.Path(settings.cache_dir or workdir / "judge_cache"),
+        cache_dir=files.path_of(settings.cache_dir or files.path_of(workdir) / "judge_cache"),
         erasure_step_frames=settings.erasure_step_frames,
     )
 

@@ -107,9 +107,9 @@ def _builder_config(fields: dict[str, Any], teacher: dict[str, Any]) -> Any:
     return EchoClipsConfig(name=fields["name"], parameters=parameters, teacher=teacher)
 
 
-def _describe(target: pathlib.Path) -> str:
+def _describe(target: files.PathLike) -> str:
     """One line: clips per split, what became of a folder's clips, and where the report is."""
-    path = target / "prepare_report.json"
+    path = files.path_of(target) / "prepare_report.json"
     report = json.loads(path.read_text())
     numbers = ", ".join(f"{number} {split}" for split, number in report["num_clips"].items())
     layout = report["layout"]

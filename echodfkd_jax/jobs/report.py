@@ -6,13 +6,11 @@ Reads `config.json`, `metrics.jsonl` and every `evaluation/<name>/` of `config.w
 
 import hashlib
 import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
-from echodfkd_jax import disk
 from echodfkd_jax.evaluation import files
 from echodfkd_jax.reporting import html, plots
 from echodfkd_jax.reporting.evaluations import evaluation_view
@@ -57,7 +55,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     print(f"report: {target}")
 
 
-def _fingerprint(workdir: pathlib.Path) -> str:
+def _fingerprint(workdir: epath.Path) -> str:
     """Hash of everything that the page is made from."""
     digest = hashlib.sha256(f"{VERSION} {workdir.name} ".encode())
     digest.update((html.TEMPLATES / html.PAGE).read_bytes())

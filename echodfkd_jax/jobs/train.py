@@ -10,7 +10,6 @@ reads and writes the working directory and speaks.
 
 import contextlib
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from typing import Any
 

@@ -63,7 +63,7 @@ def run_stream(network: LoadedNetwork, output: files.PathLike = "") -> None:
             }
             print(json.dumps(line), flush=True)
             if masks:
-                with disk.writing(output):
+                with writing(output):
                     masks.write(np.moveaxis(mask, -1, 0).tobytes())
                     masks.flush()
     finally:

@@ -11,7 +11,6 @@ import numpy as np
 from etils import epath
 from jaxtyping import Float64
 
-from echodfkd_jax import disk
 from echodfkd_jax.masks import LV, MASK_THRESHOLD, file_stem
 from echodfkd_jax.measurement.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots
@@ -66,7 +65,7 @@ def numbers(report: ClipReport, masks: NamedMasks) -> dict[str, Any]:
     others = [structure for structure in masks.structures if structure != LV]
     if others:
         found["areas_px"] = {name: _area(masks.of(name)).astype(int).tolist() for name in others}
-    return _without_nan(found)
+    return _rounded(files.plain(found))
 
 
 def write_clip(
@@ -94,12 +93,12 @@ def write_clip(
     folder = files.path_of(directory)
     ed_frames, es_frames = content["ed_frames"], content["es_frames"]
     for structure in masks.structures:
-        with disk.replacing(directory / f"{file_stem(name, structure)}.seg.npz") as file:
+        with files.replacing(folder / f"{file_stem(name, structure)}.seg.npz") as file:
             np.savez_compressed(file, masks.of(structure))
     drawn = {"student" if name == LV else name: masks.of(name) for name in masks.structures}
     marks = dict.fromkeys(ed_frames, _ED_MARK) | dict.fromkeys(es_frames, _ES_MARK)
     pictures = overlays.clip_pictures(frames, drawn, marks=marks)
-    disk.write_bytes(directory / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
+    files.write_bytes(folder / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
     curve = plots.area_curves(
         {label: _area(mask) for label, mask in drawn.items()},
         ed_frames,
