@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from etils import epath
 
 from echodfkd_jax.evaluation import files
+from echodfkd_jax.files import path_of, write_text
 from echodfkd_jax.reporting import html, plots
 from echodfkd_jax.reporting.evaluations import evaluation_view
 from echodfkd_jax.reporting.figures import FigureFolder

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks.loaded import LoadedNetwork, load_network
 from echodfkd_jax.networks.registry import build_model

@@ -11,6 +11,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Float64
 
+from echodfkd_jax import files
 from echodfkd_jax.masks import LV, MASK_THRESHOLD, file_stem
 from echodfkd_jax.measurement.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots

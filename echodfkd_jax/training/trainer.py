@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from clu import parameter_overview
 
+from echodfkd_jax import files
 from echodfkd_jax.masks import LV
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.reporting.overlays import clip_strip
