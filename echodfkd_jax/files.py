@@ -78,7 +78,7 @@ def absolute(place: PathLike) -> epath.Path:
 @functools.cache
 def _reach(scheme: str) -> None:
     """Checks once that this kind of bucket can be reached, and asks for listings that are fresh."""
-    import fsspec  # Only where there is a bucket.
+    import fsspec.config  # Only where there is a bucket.
 
     try:
         kind = fsspec.get_filesystem_class(scheme)

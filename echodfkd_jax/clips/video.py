@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import av
+import av.container
+import av.error
 import cv2
 import numpy as np
 from jaxtyping import UInt8

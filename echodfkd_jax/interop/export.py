@@ -46,7 +46,7 @@ def export_stablehlo(
         return _probabilities(model, constants, frames)
 
     exported = jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(shape)
-    files.write_bytes(path, exported.serialize())
+    files.write_bytes(path, bytes(exported.serialize()))
 
 
 def _probabilities(

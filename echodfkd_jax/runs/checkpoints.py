@@ -294,9 +294,9 @@ def _check_files(local: pathlib.Path, folder: epath.Path) -> None:
     own = hashlib.sha256("".join(lines).encode()).hexdigest()
     if last != f"{own}  {_SEAL}\n":
         raise _DamagedError(f"checkpoint {folder} is damaged: {folder / _SEAL} was changed")
-    sealed = dict(reversed(line.rstrip("\n").split("  ", 1)) for line in lines)
     found = _file_sums(local)
-    for name, digest in sealed.items():
+    for line in lines:
+        digest, name = line.rstrip("\n").split("  ", 1)
         if found.get(name) != digest:
             what = "was changed" if name in found else "is missing"
             raise _DamagedError(f"checkpoint {folder} is damaged: {folder / name} {what}")
