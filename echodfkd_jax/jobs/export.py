@@ -21,7 +21,7 @@ from etils import epath
 
 import echodfkd_jax
 from echodfkd_jax import files
-from echodfkd_jax.errors import UserError
+from echodfkd_jax.errors import DiskError, UserError
 from echodfkd_jax.interop.export import export_stablehlo
 from echodfkd_jax.interop.torch_checkpoint import write_state_dict
 from echodfkd_jax.interop.torch_student import to_torch
@@ -62,8 +62,8 @@ def run(config: ml_collections.ConfigDict) -> None:
             _export_onnx(file, student, config.export.onnx_python)
         else:
             _export_pytorch(file, student)
-    except OSError as error:
-        raise UserError(f"config.export.file={file}: {error.strerror or error}") from error
+    except DiskError as error:
+        raise UserError(f"config.export.file={file}: {error}") from error
     print(f"student: {student.source} ({student.fingerprint})")
     print(f"  {config.export.format}: {file}")
 
