@@ -23,7 +23,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from echodfkd_jax import disk, runtime, settings
+from echodfkd_jax import disk, files, runtime, settings
 from echodfkd_jax.errors import PreemptedError, UserError
 
 # In the order in which "all" runs them; each is a module of `echodfkd_jax/jobs/`.
@@ -118,7 +118,7 @@ def _first_word(argv: list[str]) -> tuple[str, list[str]]:
 def _with_path(arg: str) -> str:
     """`--config=~/mine.py` with the folder that a shell would put there."""
     name, equals, value = arg.partition("=")
-    return name + equals + _expanded(value) if name.lstrip("-") == "config" else arg
+    return name + equals + files.expanded(value) if name.lstrip("-") == "config" else arg
 
 
 def _read(values: flags.FlagValues, argv: list[str]) -> list[str]:
@@ -203,11 +203,9 @@ def _expand_paths(config: ml_collections.ConfigDict) -> None:
             if isinstance(value, ml_collections.ConfigDict):
                 _expand_paths(value)
             elif field in _PATH_FIELDS and isinstance(value, str):
-                config[field] = _expanded(value)
-
-
-def _expanded(path: str) -> str:
-    return os.path.expanduser(os.path.expandvars(path))  # noqa: PTH111, "" stays ""
+                config[field] = files.expanded(value)
+                if "://" in value:
+                    files.path_of(value)  # Says what is wrong with it.
 
 
 def _workdir(argv: list[str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "echodfkd_jax"
 # Everybody may import these.
-BASE = {"disk", "errors", "masks", "seams", "settings", "types"}
+BASE = {"buckets", "disk", "errors", "files", "masks", "seams", "settings", "types"}
 # Every room and every room that it imports, no more and no less.
 EDGES = {
     "cli": {"runtime"},

@@ -92,7 +92,7 @@ def read_dicom(path: pathlib.Path) -> DicomClip:
 
 
 def _read(path: pathlib.Path) -> DicomClip:
-    import pydicom
+    import pydicom.uid
 
     with _Bounded(io.FileIO(path)) as file:
         # A deflated data set unpacks whole, whatever its size, before a tag can be looked at.

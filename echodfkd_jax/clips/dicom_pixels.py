@@ -59,7 +59,7 @@ def check_decoder(path: pathlib.Path, dataset: Any) -> None:
 
 def guess_transfer_syntax(dataset: Any) -> str:
     """How the pictures of a file without a meta header are stored, from how they begin."""
-    import pydicom
+    import pydicom.uid
 
     content = dataset.get("PixelData", b"") or b""
     if content[:4] == b"\xfe\xff\x00\xe0":

@@ -1,4 +1,4 @@
-"""The CSV tables of the EchoNet layouts: FileList, VolumeTracings and size.
+"""The CSV tables of the EchoNet layouts: FileList and VolumeTracings.
 
 Dynamic and Synthetic name their splits and give tracings as chords; Pediatric numbers them (ten
 folds) and gives outlines, or says "No Systolic" where there is none.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from echodfkd_jax.clips.video import SUFFIXES
 from echodfkd_jax.errors import UserError
@@ -52,23 +52,6 @@ class ListedClip:
     edv_ml: float
     esv_ml: float
     ef_was_fraction: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class AreaSignal:
-    """The rows of size.csv that belong to one clip, by frame.
-
-    Attributes:
-        area_px: the published teacher's area per frame.
-        human_large: frames that a human traced as the largest (ED).
-        human_small: frames that a human traced as the smallest (ES).
-        computer_small: systoles found by the data set's own peak search.
-    """
-
-    area_px: Float[np.ndarray, "t"]
-    human_large: Bool[np.ndarray, "t"]
-    human_small: Bool[np.ndarray, "t"]
-    computer_small: Bool[np.ndarray, "t"]
 
 
 # Rows of one clip's tracings: frame index -> all rows in file order, chords (x1, y1, x2, y2) or
@@ -140,27 +123,6 @@ def read_volume_tracings(path: pathlib.Path) -> dict[str, TracedFrames]:
         name: {frame: np.array(traced) for frame, traced in frames.items()}
         for name, frames in rows.items()
     }
-
-
-def read_sizes(path: pathlib.Path) -> dict[str, AreaSignal]:
-    """Reads size.csv, the published teacher's area signals of the TEST clips.
-
-    Raises:
-        UserError: a wrong row, a missing column, or a clip whose frames are not 0, 1, 2, ...
-    """
-    flags = ("HumanLarge", "HumanSmall", "ComputerSmall")
-    rows: dict[str, list[list[float]]] = {}
-    for row in _Table(path, ("Filename", "Frame", "Size", *flags)):
-        frames = rows.setdefault(row.clip_name("Filename"), [])
-        if row.index("Frame") != len(frames):
-            raise row.error("Frame", f"{len(frames)}, the clip's next frame")
-        area = row.number("Size", "an area in pixels", lambda px: px >= 0, required=True)
-        frames.append([area, *(float(row.flag(column)) for column in flags)])
-    signals = {}
-    for name, frames in rows.items():
-        area, large, small, computed = np.array(frames).T
-        signals[name] = AreaSignal(area, large > 0, small > 0, computed > 0)
-    return signals
 
 
 def stem(name: str) -> str:
@@ -260,12 +222,6 @@ class _Row:
         """The split where it is a number from 0, also as "1.0"."""
         value = self.text("Split").removesuffix(".0")
         return int(value) if value.isascii() and value.isdigit() and len(value) < 4 else None
-
-    def flag(self, column: str) -> bool:
-        value = self._value(column).lower()
-        if value not in ("0", "1", "0.0", "1.0", "false", "true"):
-            raise self.error(column, "0 or 1")
-        return value in ("1", "1.0", "true")
 
     def error(self, column: str, expected: str) -> UserError:
         value = self._value(column)

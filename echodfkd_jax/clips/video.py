@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import av
+import av.container
+import av.error
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -77,16 +79,6 @@ def decode(path: pathlib.Path) -> Video:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     return _decode_npz(path) if suffix == ".npz" else _decode_container(path)
-
-
-def read_video(path: pathlib.Path) -> tuple[Frames, float]:
-    """Returns the frames, uint8 (t, h, w), and the frame rate in Hz (nan when unknown).
-
-    Raises:
-        UserError: as `decode`.
-    """
-    video = decode(path)
-    return video.frames, video.fps
 
 
 def write_avi(path: pathlib.Path, frames: Frames, fps: float) -> None:

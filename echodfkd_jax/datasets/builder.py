@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from etils import epath
 
-from echodfkd_jax import disk
+from echodfkd_jax import files
 from echodfkd_jax.datasets import labels, sources
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.datasets.builder_config import EchoClipsConfig
@@ -77,6 +77,11 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
             UserError: another process is making the same data set, the clips or the teacher are
                 missing, or a split would be empty.
         """
+        if files.is_bucket(self.data_dir_root):
+            raise UserError(
+                f"{self.data_dir_root}: ArrayRecord is written to a local folder; use "
+                "--stage=prepare, which brings it to the bucket"
+            )
         if self.is_prepared():
             super().download_and_prepare(**kwargs)
             return
@@ -167,7 +172,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
             "layout": layout,
         }
         path = pathlib.Path(self.data_dir) / REPORT_NAME
-        disk.write_text(path, json.dumps(report, indent=2) + "\n")
+        files.write_json(path, report, indent=2)
 
 
 class _Bar:

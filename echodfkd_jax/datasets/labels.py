@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import zipfile
 import zlib
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import echonet
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.datasets.recipe import Recipe
@@ -43,6 +43,8 @@ class LazyTeacher:
             folder: of the clips (tfds' manual_dir); None for generated ones.
         """
         options = {key: value for key, value in options.items() if value not in ("", None)}
+        if files.is_bucket(options.get("weights", "")):
+            options["weights"] = str(buckets.local_copy(options["weights"]))
         if folder is not None:
             weights = options.get("weights", "")
             if options.get("name") == "precomputed" and not weights:
@@ -117,12 +119,8 @@ class LabelCache:
 
     def put(self, clip: Clip, mask: SoftMasks) -> None:
         """Keeps a mask, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(clip)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with part.open("wb") as file:
+        with files.replacing(self._path(clip)) as file:
             np.savez_compressed(file, mask=mask)
-        part.replace(path)
 
     def _path(self, clip: Clip) -> pathlib.Path:
         return self.folder / f"{clip.name}.npz"

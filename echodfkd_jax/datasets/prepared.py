@@ -4,18 +4,20 @@
 source over ArrayRecord, without TensorFlow.
 """
 
-import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.datasets import recipe as recipes
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.types import Clip
 
+# The file that tfds writes last.
+COMPLETE = "dataset_info.json"
 # Metadata by which two data sets of one name can still differ, and what it is called in messages.
 IDENTITIES = {
     "teacher": "teacher",
@@ -32,7 +34,7 @@ class ClipSource:
         split: "train", "validation" or "test".
     """
 
-    def __init__(self, directory: pathlib.Path, split: str) -> None:
+    def __init__(self, directory: files.PathLike, split: str) -> None:
         self.directory = directory
         self.split = split
         self._records: Any = None
@@ -74,7 +76,7 @@ class ClipSource:
         return self._records
 
 
-def directory(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> pathlib.Path:
+def directory(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> epath.Path:
     """Where the data set of a configuration is, or will be.
 
     Args:
@@ -89,12 +91,12 @@ def directory(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> pathlib
     return root / recipes.DATASET / name / recipes.VERSION
 
 
-def is_prepared(directory: pathlib.Path) -> bool:
-    """Whether there is a data set; tfds moves it into place when it is complete."""
-    return (directory / "dataset_info.json").is_file()
+def is_prepared(directory: files.PathLike) -> bool:
+    """Whether there is a data set; it is moved into place, or marked, when it is complete."""
+    return (files.path_of(directory) / COMPLETE).is_file()
 
 
-def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
+def read_metadata(directory: files.PathLike) -> dict[str, Any]:
     """What the data set was made from: `teacher` (fingerprint), `generator_version`, `recipe`, ...
 
     Raises:
@@ -105,16 +107,11 @@ def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
             f"{directory}: no data set; make it with --stage=prepare, or set "
             "config.dataset.data_dir to where it is"
         )
-    path = directory / "metadata.json"
+    path = files.path_of(directory) / "metadata.json"
     try:
-        metadata = json.loads(path.read_text())
-        if not isinstance(metadata, dict):
-            raise ValueError("not an object")
-        return metadata
-    except (ValueError, OSError, RecursionError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); delete its folder and run --stage=prepare"
-        ) from error
+        return files.read_json(path, "delete its folder and run --stage=prepare")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: is missing; delete its folder and run --stage=prepare") from error
 
 
 def structures_of(metadata: Mapping[str, Any]) -> tuple[Structures, Structures]:
@@ -129,7 +126,7 @@ def structures_of(metadata: Mapping[str, Any]) -> tuple[Structures, Structures]:
     return made.structures, made.reference_structures
 
 
-def check_metadata(directory: pathlib.Path, expected: Mapping[str, str]) -> None:
+def check_metadata(directory: files.PathLike, expected: Mapping[str, str]) -> None:
     """Refuses a data set that was made from something else.
 
     Args:
@@ -150,7 +147,7 @@ def check_metadata(directory: pathlib.Path, expected: Mapping[str, str]) -> None
 
 
 def open_split(
-    directory: pathlib.Path, split: str, *, expected: Mapping[str, str] | None = None
+    directory: files.PathLike, split: str, *, expected: Mapping[str, str] | None = None
 ) -> ClipSource:
     """Opens one split of a data set.
 
@@ -165,7 +162,7 @@ def open_split(
     if split not in recipes.SPLITS:
         raise UserError(f"split {split!r} is unknown; use one of {', '.join(recipes.SPLITS)}")
     check_metadata(directory, expected or {})
-    return ClipSource(directory, split)
+    return ClipSource(buckets.local_copy(directory), split)
 
 
 def to_example(clip: Clip) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from etils import epath
 
+from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures, check_structures
 
@@ -169,10 +171,10 @@ def resolve(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> tuple[str
     return f"{name.rpartition(':')[2].lower()}_{recipe.digest}", recipe
 
 
-def root(data_dir: str) -> pathlib.Path:
+def root(data_dir: str) -> epath.Path:
     """Where data sets lie: `data_dir`, or tfds' own default when it is empty."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(data_dir or default).expanduser().absolute()
+    return files.absolute(data_dir or default)
 
 
 def _identity(options: Any) -> Any:

@@ -1,13 +1,13 @@
 """All that a judge says about one clip and its masks, under the names that the metrics have."""
 
 import math
-import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Bool
 
+from echodfkd_jax import files
 from echodfkd_jax.echoclip import phase, scores
 from echodfkd_jax.echoclip.cache import embed_clip
 from echodfkd_jax.echoclip.judge import Judge
@@ -26,7 +26,7 @@ def agreement(
     masks: Mapping[str, SoftMask],
     *,
     find_frame: FrameFinder,
-    cache_dir: str | pathlib.Path = "",
+    cache_dir: files.PathLike = "",
     erasure_step_frames: int = 1,
 ) -> dict[str, float]:
     """Scores one clip.

@@ -1,17 +1,17 @@
 """Embeddings kept on disk, so that a clip is embedded once however many checkpoints are judged."""
 
 import hashlib
-import pathlib
-import tempfile
+import io
 
 import numpy as np
 from jaxtyping import UInt8
 
+from echodfkd_jax import files
 from echodfkd_jax.echoclip.judge import Embeddings, Judge
 
 
 def embed_clip(
-    judge: Judge, frames: UInt8[np.ndarray, "t h w"], cache_dir: str | pathlib.Path = ""
+    judge: Judge, frames: UInt8[np.ndarray, "t h w"], cache_dir: files.PathLike = ""
 ) -> Embeddings:
     """Embeddings of a clip's frames, from the cache where they are in it.
 
@@ -28,18 +28,11 @@ def embed_clip(
     if not cache_dir:
         return judge.embed_images(frames)
     digest = hashlib.sha256(f"{frames.shape};".encode() + np.ascontiguousarray(frames).tobytes())
-    path = pathlib.Path(cache_dir) / judge.fingerprint / f"{digest.hexdigest()[:32]}.npy"
+    path = files.path_of(cache_dir) / judge.fingerprint / f"{digest.hexdigest()[:32]}.npy"
     try:
-        return np.load(path)
+        return np.load(io.BytesIO(path.read_bytes()))
     except (FileNotFoundError, ValueError, EOFError):  # absent, or cut short by a full disk
         embeddings = judge.embed_images(frames)
-    _save(path, embeddings)
-    return embeddings
-
-
-def _save(path: pathlib.Path, embeddings: Embeddings) -> None:
-    """Writes the whole file or none: another process may be reading the same folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+    with files.replacing(path) as file:
         np.save(file, embeddings)
-    pathlib.Path(file.name).replace(path)
+    return embeddings

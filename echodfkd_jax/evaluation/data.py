@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ml_collections
+from etils import epath
 
-from echodfkd_jax import teachers
+from echodfkd_jax import buckets, teachers
 from echodfkd_jax.clips import echonet, finding
 from echodfkd_jax.clips.layout_report import LayoutReport
 from echodfkd_jax.datasets import prepared as dataset
@@ -91,7 +92,7 @@ def open_data(
     return _split(settings, dataset.directory(fields, saved.teacher.to_dict()))
 
 
-def _split(settings: EvalSettings, directory: pathlib.Path) -> EvaluationData:
+def _split(settings: EvalSettings, directory: epath.Path) -> EvaluationData:
     if settings.split not in recipe.SPLITS:
         raise UserError(
             f"config.eval.split={settings.split!r}: expected one of {', '.join(recipe.SPLITS)}"
@@ -107,7 +108,7 @@ def _split(settings: EvalSettings, directory: pathlib.Path) -> EvaluationData:
 
 
 def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> EvaluationData:
-    folder = echonet.find_folder(pathlib.Path(settings.clips_dir).expanduser().resolve())
+    folder = echonet.find_folder(buckets.local_copy(settings.clips_dir).resolve())
     split = settings.split if (folder / "FileList.csv").is_file() else None
     if split is not None and split not in (*recipe.SPLITS, ALL_CLIPS):
         raise UserError(

@@ -8,17 +8,16 @@
 import csv
 import dataclasses
 import io
-import json
 import math
 import pathlib
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from jaxtyping import Float64
 
-from echodfkd_jax import disk
+from echodfkd_jax import buckets, files
 from echodfkd_jax.clips.arrays import read_arrays
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation.evaluator import Target
@@ -60,31 +59,18 @@ class ShownClip:
         return {**self.masks[LV], **others}
 
 
-def folder(workdir: str | pathlib.Path, name: str) -> pathlib.Path:
+def folder(workdir: files.PathLike, name: str) -> epath.Path:
     """Where the evaluation called `name` is."""
-    return pathlib.Path(workdir) / "evaluation" / name
+    return files.path_of(workdir) / "evaluation" / name
 
 
-def all_folders(workdir: str | pathlib.Path) -> list[pathlib.Path]:
+def all_folders(workdir: files.PathLike) -> list[epath.Path]:
     """The folders of all finished evaluations of a run, by name."""
-    found = (pathlib.Path(workdir) / "evaluation").glob(f"*/{METRICS_FILE}")
+    found = (files.path_of(workdir) / "evaluation").glob(f"*/{METRICS_FILE}")
     return sorted(path.parent for path in found)
 
 
-def plain(value: Any) -> Any:
-    """The same with types that JSON knows; numbers that are not finite become None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathlib.Path:
+def write_metrics(directory: files.PathLike, metrics: Mapping[str, Any]) -> epath.Path:
     """Writes metrics.json, whole or not at all; nan becomes null.
 
     Returns:
@@ -93,36 +79,27 @@ def write_metrics(directory: pathlib.Path, metrics: Mapping[str, Any]) -> pathli
     Raises:
         UserError: the folder cannot be written.
     """
-    return disk.write_text(
-        directory / METRICS_FILE, json.dumps(plain(metrics), indent=1, allow_nan=False) + "\n"
-    )
+    return files.write_json(files.path_of(directory) / METRICS_FILE, metrics)
 
 
-def read_metrics(directory: pathlib.Path) -> dict[str, Any]:
+def read_metrics(directory: files.PathLike) -> dict[str, Any]:
     """Reads metrics.json; an empty dict where there is none.
 
     Raises:
         UserError: it is damaged.
     """
-    path = directory / METRICS_FILE
+    path = files.path_of(directory) / METRICS_FILE
     try:
-        metrics = json.loads(path.read_text())
-        if not isinstance(metrics, dict):
-            raise ValueError("not an object")
-        return metrics
+        return files.read_json(path, "delete it and run --stage=evaluate")
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError, RecursionError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); delete it and run --stage=evaluate"
-        ) from error
 
 
 def write_frames(
-    directory: pathlib.Path,
+    directory: files.PathLike,
     curves: Iterable[tuple[str, Mapping[str, Float64[np.ndarray, "_"]]]],
     models: Sequence[str],
-) -> pathlib.Path:
+) -> epath.Path:
     """Writes frames.csv: clip, frame, and the area in pixels of every model's mask.
 
     Args:
@@ -142,33 +119,27 @@ def write_frames(
         for frame, values in enumerate(zip(*columns)):
             cells = ["" if math.isnan(value) else int(value) for value in values]
             writer.writerow([name, frame, *cells])
-    return disk.write_text(directory / FRAMES_FILE, table.getvalue())
+    return files.write_text(files.path_of(directory) / FRAMES_FILE, table.getvalue())
 
 
-def write_shown(directory: pathlib.Path, clips: Iterable[ShownClip]) -> None:
+def write_shown(directory: files.PathLike, clips: Iterable[ShownClip]) -> None:
     """Replaces the clips that the report shows; files are numbered, names are inside.
 
     Raises:
         UserError: the folder cannot be written; the clips that were there are kept.
     """
-    target = directory / PREDICTIONS
-    part = target.with_name(target.name + ".part")
-    with disk.writing(target):
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.mkdir(parents=True)
-            for number, clip in enumerate(clips):
-                _write_shown(part / f"{number:03d}.npz", clip)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-        shutil.rmtree(target, ignore_errors=True)
-        part.replace(target)
+    with buckets.replacing_folder(files.path_of(directory) / PREDICTIONS) as part:
+        for number, clip in enumerate(clips):
+            _write_shown(part / f"{number:03d}.npz", clip)
 
 
-def read_shown(directory: pathlib.Path) -> list[ShownClip]:
+def read_shown(directory: files.PathLike) -> list[ShownClip]:
     """The clips that `write_shown` wrote, in order; none where there are none."""
-    return [_read_shown(path) for path in sorted((directory / PREDICTIONS).glob("*.npz"))]
+    target = files.path_of(directory) / PREDICTIONS
+    if not target.is_dir():
+        return []
+    with buckets.fetched(target) as local:
+        return [_read_shown(path) for path in sorted(local.glob("*.npz"))]
 
 
 def _write_shown(path: pathlib.Path, clip: ShownClip) -> None:

@@ -1,10 +1,12 @@
 """The auxiliary judge's part of an evaluation; `config.judge` says which, and what it is asked."""
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from etils import epath
+
+from echodfkd_jax import buckets, files
 from echodfkd_jax.echoclip import agreement, load_judge
 from echodfkd_jax.echoclip.judge import Judge
 from echodfkd_jax.echoclip.prompts import embed_prompts
@@ -31,7 +33,7 @@ class Judging(Evaluator):
         judge: Judge,
         prompts: Prompts,
         *,
-        cache_dir: pathlib.Path,
+        cache_dir: epath.Path,
         erasure_step_frames: int,
     ) -> None:
         """Embeds the sentences.
@@ -86,7 +88,7 @@ class Judging(Evaluator):
         return {"correlation": correlation}
 
 
-def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging | None:
+def open_judging(section: Mapping[str, Any], workdir: files.PathLike) -> Judging | None:
     """The judge of `config.judge`; None, after one line that says why, if there is none.
 
     Args:
@@ -106,7 +108,7 @@ def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging |
         print("auxiliary judge: skipped, config.judge.name is empty (set it to 'echoclip')")
         return None
     options: dict[str, Any] = {
-        "weights": settings.weights,
+        "weights": settings.weights and str(buckets.local_copy(settings.weights)),
         "dtype": settings.dtype,
         "batch_size": settings.batch_size,
     }
@@ -125,7 +127,7 @@ def open_judging(section: Mapping[str, Any], workdir: pathlib.Path) -> Judging |
     return Judging(
         judge,
         prompts,
-        cache_dir=pathlib.Path(settings.cache_dir or workdir / "judge_cache"),
+        cache_dir=files.path_of(settings.cache_dir or files.path_of(workdir) / "judge_cache"),
         erasure_step_frames=settings.erasure_step_frames,
     )
 

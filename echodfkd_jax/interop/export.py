@@ -1,7 +1,6 @@
 """Trained models in formats that run without this project: StableHLO (ONNX: `onnx_export.py`)."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
-from echodfkd_jax.errors import UserError
+from echodfkd_jax import files
 from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.networks.loaded import structures_of
 
@@ -19,7 +18,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export_stablehlo(
-    path: str | Path,
+    path: files.PathLike,
     model: nn.Module,
     variables: Mapping[str, Any],
     *,
@@ -47,24 +46,7 @@ def export_stablehlo(
         return _probabilities(model, constants, frames)
 
     exported = jax.export.export(jax.jit(probabilities), platforms=PLATFORMS)(shape)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(exported.serialize())
-
-
-def run_stablehlo(
-    path: str | Path, frames: UInt8[np.ndarray, "b t h w"]
-) -> Float32[np.ndarray, "b t h w *s"]:
-    """Runs what `export_stablehlo` wrote.
-
-    Raises:
-        UserError: the file is missing or is no such program.
-    """
-    try:
-        program = jax.export.deserialize(bytearray(Path(path).read_bytes()))
-    except Exception as error:  # A damaged flat buffer fails in many ways.
-        raise UserError(f"{path}: not a program written by --stage=export ({error})") from error
-    return np.asarray(program.call(frames))
+    files.write_bytes(path, bytes(exported.serialize()))
 
 
 def _probabilities(

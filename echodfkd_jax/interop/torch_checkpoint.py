@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.networks.safetensors import read_arrays
 
 _EXTENSIONS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 # Where training scripts and PyTorch Lightning put the weights among their other records.
@@ -23,7 +25,7 @@ _DAMAGES = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowEr
 _STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
-def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read_state_dict(path: files.PathLike) -> dict[str, np.ndarray]:
     """The weights in a checkpoint file, by their key.
 
     Args:
@@ -38,20 +40,17 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         UserError: the file is missing, damaged, of another kind, holds more than weights and
             plain values, or PyTorch is needed and not installed.
     """
-    path = pathlib.Path(path)
-    if path.suffix not in _EXTENSIONS:
-        raise UserError(
-            f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
-            f"{', '.join(_EXTENSIONS)}"
-        )
+    path = buckets.local_copy(path)
+    _check_kind(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file; check the path")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        arrays, _ = read_arrays(path)
+        return {key: _without_bfloat16(array) for key, array in arrays.items()}
     return _read_torch(path)
 
 
-def write_state_dict(path: str | pathlib.Path, state_dict: Mapping[str, np.ndarray]) -> None:
+def write_state_dict(path: files.PathLike, state_dict: Mapping[str, np.ndarray]) -> None:
     """Writes weights so that `read_state_dict` and PyTorch read them, whole or not at all.
 
     Args:
@@ -62,20 +61,14 @@ def write_state_dict(path: str | pathlib.Path, state_dict: Mapping[str, np.ndarr
     Raises:
         UserError: an unknown kind of file, or PyTorch is needed and not installed.
     """
-    path = pathlib.Path(path)
-    if path.suffix not in _EXTENSIONS:
-        raise UserError(
-            f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
-            f"{', '.join(_EXTENSIONS)}"
-        )
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = files.path_of(path)
+    _check_kind(path)
     if path.suffix == ".safetensors":
         import safetensors.numpy
 
         # safetensors writes the memory as it lies, so that no view may be left.
         arrays = {key: np.asarray(value, order="C") for key, value in state_dict.items()}
-        part.write_bytes(safetensors.numpy.save(arrays))
+        files.write_bytes(path, safetensors.numpy.save(arrays))
     else:
         try:
             import torch
@@ -85,23 +78,16 @@ def write_state_dict(path: str | pathlib.Path, state_dict: Mapping[str, np.ndarr
                 ".safetensors file"
             ) from error
         tensors = {key: torch.from_numpy(np.array(value)) for key, value in state_dict.items()}
-        torch.save({"state_dict": tensors}, part)
-    part.replace(path)
+        with files.replacing(path) as file:
+            torch.save({"state_dict": tensors}, file)
 
 
-def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
-    import safetensors
-
-    try:
-        # NumPy knows bfloat16 once ml_dtypes, which JAX needs anyway, is imported.
-        import ml_dtypes  # noqa: F401
-
-        with safetensors.safe_open(path, framework="np") as file:
-            return {key: _without_bfloat16(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, *_DAMAGES) as error:
+def _check_kind(path: pathlib.PurePath) -> None:
+    if path.suffix not in _EXTENSIONS:
         raise UserError(
-            f"{path}: damaged, or no safetensors file ({error}); get the file again"
-        ) from error
+            f"{path}: unknown kind of checkpoint {path.suffix!r}; expected one of "
+            f"{', '.join(_EXTENSIONS)}"
+        )
 
 
 def _without_bfloat16(array: np.ndarray) -> np.ndarray:

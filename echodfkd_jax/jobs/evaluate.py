@@ -8,21 +8,22 @@ are those of the saved configuration; how they are evaluated is in `config.eval`
 """
 
 import functools
-import pathlib
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
+from etils import epath
 
+from echodfkd_jax import buckets
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files, table
 from echodfkd_jax.evaluation.data import open_data
 from echodfkd_jax.evaluation.evaluator import Evaluator, open_evaluators
 from echodfkd_jax.evaluation.judging import JUDGE, open_judging
 from echodfkd_jax.evaluation.scoring import Scores, area_name
+from echodfkd_jax.files import path_of, plain
 from echodfkd_jax.networks.inference import predict_clips
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.reporting.overlays import clip_strip
@@ -39,7 +40,7 @@ DEFINITIONS = 4
 WATCHED = "checkpoints"
 
 
-def run(config: ml_collections.ConfigDict) -> pathlib.Path | None:
+def run(config: ml_collections.ConfigDict) -> epath.Path | None:
     """Evaluates one checkpoint, or with `config.eval.watch` each as it is saved.
 
     Returns:
@@ -71,14 +72,14 @@ def _evaluate(
     subfolder: str = "",
 ) -> dict[str, Any]:
     """Evaluates one checkpoint unless that is done, and returns the content of metrics.json."""
-    workdir = pathlib.Path(config.workdir)
+    workdir = path_of(config.workdir)
     student = choose_student(workdir, which)
     if student.step is None and not which.weights:
         print(f"no run in {workdir}: the student that is shipped with the project is evaluated")
     saved = run_config.load(workdir) if has_run(workdir) else config
     data = open_data(settings, config, saved)
-    name = f"{data.name}_{pathlib.Path(which.weights).stem}" if which.weights else data.name
-    inputs = files.plain(
+    name = f"{data.name}_{path_of(which.weights).stem}" if which.weights else data.name
+    inputs = plain(
         {
             "definitions": DEFINITIONS,
             "student": student.fingerprint,
@@ -133,7 +134,7 @@ def _open_evaluators(
 ) -> dict[str, Evaluator]:
     """Those of `config.eval.evaluators` and, last, the judge of `config.judge` if there is one."""
     evaluators = open_evaluators(settings.evaluators)
-    judging = open_judging(config.judge.to_dict(), pathlib.Path(config.workdir))
+    judging = open_judging(config.judge.to_dict(), path_of(config.workdir))
     return evaluators | ({JUDGE: judging} if judging else {})
 
 
@@ -147,9 +148,7 @@ def _predict(student: LoadedNetwork, batch_size: int, clips: Sequence[Clip]) -> 
     return [NamedMasks(masks, student.structures) for masks in found]
 
 
-def _write_events(
-    workdir: pathlib.Path, directory: pathlib.Path, metrics: Mapping[str, Any]
-) -> None:
+def _write_events(workdir: epath.Path, directory: epath.Path, metrics: Mapping[str, Any]) -> None:
     """TensorBoard: every number over clips, strips of the clips that the report shows."""
     scalars = {
         name if section == "mean" else f"{section.rpartition('/')[2]}/{name}": entry["value"]
@@ -182,7 +181,7 @@ def _watch(
             f"config.student.weights={last.weights!r}: expected none, as config.eval.watch scores "
             "the checkpoints of a run"
         )
-    workdir = pathlib.Path(config.workdir)
+    workdir = path_of(config.workdir)
     count, name = 0, ""
     with watch.watching(workdir) as say_scored:
         where = checkpoints.directory(workdir)
@@ -205,7 +204,7 @@ def _watch(
             print(f"step {step}: {metrics['ranked_by']} {value}")
     _, progress = checkpoints.restore_variables(workdir, last.checkpoint)
     directory = files.folder(workdir, name)
-    source = directory / WATCHED / str(progress["step"])
-    shutil.copytree(source, directory, dirs_exist_ok=True)
+    with buckets.fetched(directory / WATCHED / str(progress["step"])) as source:
+        buckets.send(source, directory, last=files.METRICS_FILE)
     print(f"training has ended; {count} checkpoints were evaluated")
     print(f"  metrics of step {progress['step']}: {directory / files.METRICS_FILE}")

@@ -17,9 +17,11 @@ import subprocess
 import tempfile
 
 import ml_collections
+from etils import epath
 
 import echodfkd_jax
-from echodfkd_jax.errors import UserError
+from echodfkd_jax import files
+from echodfkd_jax.errors import DiskError, UserError
 from echodfkd_jax.interop.export import export_stablehlo
 from echodfkd_jax.interop.torch_checkpoint import write_state_dict
 from echodfkd_jax.interop.torch_student import to_torch
@@ -60,13 +62,13 @@ def run(config: ml_collections.ConfigDict) -> None:
             _export_onnx(file, student, config.export.onnx_python)
         else:
             _export_pytorch(file, student)
-    except OSError as error:
-        raise UserError(f"config.export.file={file}: {error.strerror or error}") from error
+    except DiskError as error:
+        raise UserError(f"config.export.file={file}: {error}") from error
     print(f"student: {student.source} ({student.fingerprint})")
     print(f"  {config.export.format}: {file}")
 
 
-def _file(config: ml_collections.ConfigDict) -> pathlib.Path:
+def _file(config: ml_collections.ConfigDict) -> epath.Path:
     """The file to write.
 
     Raises:
@@ -75,8 +77,8 @@ def _file(config: ml_collections.ConfigDict) -> pathlib.Path:
     kind = config.export.format
     if kind not in SUFFIXES:
         raise UserError(f"config.export.format={kind!r}: expected one of {', '.join(SUFFIXES)}")
-    default = pathlib.Path(config.workdir) / "export" / f"student{SUFFIXES[kind][0]}"
-    file = pathlib.Path(config.export.file or default)
+    default = files.path_of(config.workdir) / "export" / f"student{SUFFIXES[kind][0]}"
+    file = files.path_of(config.export.file or default)
     if file.suffix not in SUFFIXES[kind]:
         suffixes = " or ".join(SUFFIXES[kind])
         raise UserError(f"config.export.file={file}: format {kind!r} is written as {suffixes}")
@@ -87,11 +89,12 @@ def _metadata(student: LoadedNetwork) -> dict[str, str]:
     return {"model": describe_model(student.model), **student.metadata}
 
 
-def _export_onnx(file: pathlib.Path, student: LoadedNetwork, python: str) -> None:
+def _export_onnx(file: epath.Path, student: LoadedNetwork, python: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = pathlib.Path(folder) / "student.safetensors"
         save_variables(weights, student.variables, _metadata(student))
-        command = [python, "-m", "echodfkd_jax.interop.onnx_export", str(weights), str(file)]
+        made = pathlib.Path(folder) / "student.onnx"
+        command = [python, "-m", "echodfkd_jax.interop.onnx_export", str(weights), str(made)]
         # Nothing of this environment but the package itself.
         package = pathlib.Path(echodfkd_jax.__file__).resolve().parent
         (pathlib.Path(folder) / package.name).symlink_to(package)
@@ -103,12 +106,15 @@ def _export_onnx(file: pathlib.Path, student: LoadedNetwork, python: str) -> Non
                 f"config.export.onnx_python={python}: {error.strerror}; make that environment with "
                 "`python -m venv .venv-onnx && .venv-onnx/bin/pip install -r requirements-onnx.txt`"
             ) from error
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise UserError(f"config.export.onnx_python={python}: {said[-1].removeprefix('error: ')}")
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise UserError(
+                f"config.export.onnx_python={python}: {said[-1].removeprefix('error: ')}"
+            )
+        files.write_bytes(file, made.read_bytes())
 
 
-def _export_pytorch(file: pathlib.Path, student: LoadedNetwork) -> None:
+def _export_pytorch(file: epath.Path, student: LoadedNetwork) -> None:
     model = student.model
     if not isinstance(model, ConvLSTMUNet):
         raise UserError(

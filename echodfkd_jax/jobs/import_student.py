@@ -7,12 +7,11 @@ The run can be evaluated, trained further, used as a teacher and exported like a
 is read from the file.
 """
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import ml_collections
 
+from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict
 from echodfkd_jax.interop.torch_student import from_torch, size_of
@@ -41,7 +40,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: the file is missing, damaged or no student's, or there is a run in the folder.
     """
-    file, workdir = config.import_student.file, pathlib.Path(config.workdir)
+    file, workdir = config.import_student.file, files.path_of(config.workdir)
     if not file:
         raise UserError("config.import_student.file is empty; name the checkpoint to import")
     if run_config.path(workdir).exists() or checkpoint_files.all_steps(workdir):

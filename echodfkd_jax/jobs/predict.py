@@ -13,8 +13,9 @@ from typing import Any
 
 import ml_collections
 import tqdm
+from etils import epath
 
-from echodfkd_jax import disk
+from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import finding
 from echodfkd_jax.errors import DiskError, UserError
 from echodfkd_jax.networks.loaded import LoadedNetwork
@@ -33,14 +34,17 @@ def run(config: ml_collections.ConfigDict) -> None:
             results cannot be written.
     """
     settings = PredictSettings.of(config.predict)
-    output = pathlib.Path(settings.output or pathlib.Path(config.workdir) / "predictions")
+    output = files.path_of(settings.output or files.path_of(config.workdir) / "predictions")
     load = functools.partial(choose_student, config.workdir, StudentSettings.of(config.student))
     if settings.stream:
         student = load()
         run_stream(student, settings.output and output)
         return
     # The results of an earlier prediction are no clips.
-    found = finding.find_clips(settings.inputs, "config.predict.inputs")
+    inputs = settings.inputs
+    if files.is_bucket(inputs):
+        inputs = str(buckets.local_copy(inputs))
+    found = finding.find_clips(inputs, "config.predict.inputs")
     for line in found.summary():
         print(line)
     paths = [path for path in found.paths if not _within(path, output)]
@@ -51,7 +55,7 @@ def run(config: ml_collections.ConfigDict) -> None:
         )
     student = load()
     print(f"student: {student.source} ({student.fingerprint})")
-    disk.make_folder(output)
+    files.make_folder(output)
     rows = _predict_all(paths, student, settings, output)
     table = predictions.write_table(output, rows)
     failed = [row for row in rows if row["status"] != "ok"]
@@ -67,7 +71,7 @@ def _predict_all(
     paths: Sequence[pathlib.Path],
     student: LoadedNetwork,
     settings: PredictSettings,
-    output: pathlib.Path,
+    output: epath.Path,
 ) -> list[dict[str, Any]]:
     """Predicts clip after clip; one that cannot be read is named and does not stop the others."""
     rows: list[dict[str, Any]] = []
@@ -88,5 +92,5 @@ def _predict_all(
     return rows
 
 
-def _within(path: pathlib.Path, folder: pathlib.Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def _within(path: pathlib.Path, folder: epath.Path) -> bool:
+    return not files.is_bucket(folder) and path.resolve().is_relative_to(folder.resolve())

@@ -7,14 +7,16 @@ import pathlib
 from typing import Any
 
 import ml_collections
+from etils import epath
 
-from echodfkd_jax import disk
+from echodfkd_jax import buckets, files
 from echodfkd_jax.datasets import generators, labels, recipe, sources
 from echodfkd_jax.datasets import prepared as dataset
+from echodfkd_jax.disk import writing
 from echodfkd_jax.errors import UserError
 
 
-def run(config: ml_collections.ConfigDict) -> pathlib.Path:
+def run(config: ml_collections.ConfigDict) -> epath.Path:
     """Makes the data set unless it is there; prints where it is and what it holds.
 
     Args:
@@ -36,22 +38,29 @@ def run(config: ml_collections.ConfigDict) -> pathlib.Path:
         print(f"prepare: already done: {_describe(target)}")
         return target
     print(f"prepare: making {target}", flush=True)
+    # ArrayRecord is written to local disks; a bucket's data set is made in the cache.
+    local = buckets.cache_of(target) if files.is_bucket(target) else pathlib.Path(target)
+    if dataset.is_prepared(local):  # An earlier one that did not arrive.
+        _check(local, asked, clips_dir, teacher)
     # Here: tfds takes a second to import.
     import tensorflow_datasets as tfds
 
     from echodfkd_jax.datasets.builder import Builder
 
     builder = Builder(
-        data_dir=str(recipe.root(fields.get("data_dir", ""))),
+        data_dir=str(local.parents[2]),
         config=name if name in recipe.REGISTERED else _builder_config(fields, teacher),
     )
     builder.teacher_options = teacher
     manual_dir = None if clips_dir is None else str(clips_dir)
     # tfds speaks of downloads on stdout; nothing is downloaded.
-    with contextlib.redirect_stdout(io.StringIO()), disk.writing(target):
+    with contextlib.redirect_stdout(io.StringIO()), writing(local):
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
         )
+    if files.is_bucket(target):
+        print(f"prepare: sending {local}", flush=True)
+        buckets.send(local, target, last=dataset.COMPLETE)
     print(f"prepare: done: {_describe(target)}")
     return target
 
@@ -66,14 +75,14 @@ def _clips_dir(fields: dict[str, Any], *, needed: bool) -> pathlib.Path | None:
             f"config.dataset.manual_dir is empty; {fields['name']} needs the folder that holds the "
             "clips, see data/README.md"
         )
-    path = pathlib.Path(manual_dir).expanduser().absolute()
+    path = buckets.local_copy(manual_dir).absolute()
     if not path.is_dir():
         raise UserError(f"config.dataset.manual_dir={manual_dir}: no such folder")
     return path
 
 
 def _check(
-    target: pathlib.Path,
+    target: files.PathLike,
     asked: recipe.Recipe,
     clips_dir: pathlib.Path | None,
     teacher: dict[str, Any],
@@ -98,9 +107,9 @@ def _builder_config(fields: dict[str, Any], teacher: dict[str, Any]) -> Any:
     return EchoClipsConfig(name=fields["name"], parameters=parameters, teacher=teacher)
 
 
-def _describe(target: pathlib.Path) -> str:
+def _describe(target: files.PathLike) -> str:
     """One line: clips per split, what became of a folder's clips, and where the report is."""
-    path = target / "prepare_report.json"
+    path = files.path_of(target) / "prepare_report.json"
     report = json.loads(path.read_text())
     numbers = ", ".join(f"{number} {split}" for split, number in report["num_clips"].items())
     layout = report["layout"]

@@ -6,14 +6,14 @@ Reads `config.json`, `metrics.jsonl` and every `evaluation/<name>/` of `config.w
 
 import hashlib
 import json
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
+from etils import epath
 
-from echodfkd_jax import disk
 from echodfkd_jax.evaluation import files
+from echodfkd_jax.files import path_of, write_text
 from echodfkd_jax.reporting import html, plots
 from echodfkd_jax.reporting.evaluations import evaluation_view
 from echodfkd_jax.reporting.figures import FigureFolder
@@ -30,7 +30,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: there is no run, or one of its files is damaged.
     """
-    workdir = pathlib.Path(config.workdir)
+    workdir = path_of(config.workdir)
     saved = run_config.load(workdir)
     target = workdir / "report" / "index.html"
     fingerprint = _fingerprint(workdir)
@@ -53,11 +53,11 @@ def run(config: ml_collections.ConfigDict) -> None:
             for name, metrics in evaluations.items()
         ],
     )
-    disk.write_text(target, html.render(page))
+    write_text(target, html.render(page))
     print(f"report: {target}")
 
 
-def _fingerprint(workdir: pathlib.Path) -> str:
+def _fingerprint(workdir: epath.Path) -> str:
     """Hash of everything that the page is made from."""
     digest = hashlib.sha256(f"{VERSION} {workdir.name} ".encode())
     digest.update((html.TEMPLATES / html.PAGE).read_bytes())
@@ -70,7 +70,7 @@ def _fingerprint(workdir: pathlib.Path) -> str:
 
 
 def _run_facts(
-    workdir: pathlib.Path,
+    workdir: epath.Path,
     saved: ml_collections.ConfigDict,
     lines: list[dict[str, Any]],
     evaluations: Mapping[str, Mapping[str, Any]],

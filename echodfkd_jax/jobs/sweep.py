@@ -9,17 +9,16 @@ Each size of `config.sweep.sizes` is trained and evaluated as a run of its own i
 
 import csv
 import io
-import json
 import math
-import pathlib
 from typing import Any
 
 import ml_collections
 import numpy as np
+from etils import epath
 
-from echodfkd_jax import disk
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files, frontier
+from echodfkd_jax.files import path_of, write_bytes, write_json, write_text
 from echodfkd_jax.jobs import evaluate, prepare, train
 from echodfkd_jax.reporting import plots
 
@@ -43,7 +42,7 @@ def run(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"config.model.name={config.model.name!r} has no sizes; a sweep needs 'convlstm'"
         )
-    folder = pathlib.Path(config.workdir) / "sweep"
+    folder = path_of(config.workdir) / "sweep"
     if config.input.source == "dataset" or not config.eval.clips_dir:
         prepare.run(config)
     rows = []
@@ -60,7 +59,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
 
 def _of_size(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, blocks: int, layers: int
+    config: ml_collections.ConfigDict, workdir: epath.Path, blocks: int, layers: int
 ) -> ml_collections.ConfigDict:
     one = ml_collections.ConfigDict(config.to_dict())
     one.workdir = str(workdir)
@@ -83,7 +82,7 @@ def _row(size: str, metrics: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _write(folder: pathlib.Path, rows: list[dict[str, Any]]) -> None:
+def _write(folder: epath.Path, rows: list[dict[str, Any]]) -> None:
     metric = _metric(rows)
     groups = {
         f"ours, {metric} on {rows[0]['evaluation']}": [
@@ -115,16 +114,13 @@ def _write(folder: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     teacher = float(np.log(teacher_weights)), float(np.log(1 - teacher_dice)), "teacher"
     points[_PUBLISHED].append(teacher)
 
-    disk.write_text(
-        folder / "table.json",
-        json.dumps({"metric": metric, "rows": _with_nulls(rows), "fits": fits}, indent=1) + "\n",
-    )
+    write_json(folder / "table.json", {"metric": metric, "rows": rows, "fits": fits})
     table = io.StringIO()
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in r.items()} for r in _with_nulls(rows))
-    disk.write_text(folder / "table.csv", table.getvalue())
-    disk.write_bytes(folder / "frontier.png", plots.frontier(points, curves))
+    writer.writerows({k: "" if v != v else v for k, v in row.items()} for row in rows)
+    write_text(folder / "table.csv", table.getvalue())
+    write_bytes(folder / "frontier.png", plots.frontier(points, curves))
 
 
 def _metric(rows: list[dict[str, Any]]) -> str:
@@ -133,10 +129,6 @@ def _metric(rows: list[dict[str, Any]]) -> str:
         if not any(math.isnan(row[metric]) for row in rows):
             return metric
     return _METRICS[0]
-
-
-def _with_nulls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
 
 
 def _text(rows: list[dict[str, Any]]) -> str:

@@ -10,14 +10,14 @@ reads and writes the working directory and speaks.
 
 import contextlib
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import ml_collections
+from etils import epath
 
-from echodfkd_jax import disk
+from echodfkd_jax import files
 from echodfkd_jax.datasets import generators, prepared, recipe
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import Structures, check_structures, pick_structures
@@ -65,7 +65,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     join(devices)
     with contextlib.ExitStack() as held:
-        on_first(lambda: _hold(pathlib.Path(config.workdir), held))
+        on_first(lambda: _hold(files.path_of(config.workdir), held))
         _train(config, settings, inputs, augment, devices)
 
 
@@ -76,10 +76,10 @@ def _check_model(fields: dict[str, Any]) -> None:
     build_model(**fields)
 
 
-def _hold(workdir: pathlib.Path, held: contextlib.ExitStack) -> None:
+def _hold(workdir: epath.Path, held: contextlib.ExitStack) -> None:
     """Keeps other trainings out of the folder until `held` is closed, or the process ends."""
     taken = f"config.workdir={workdir}: another training is writing there; wait for it, or end it"
-    held.enter_context(disk.locked(workdir / _LOCK, taken))
+    held.enter_context(files.locked(workdir / _LOCK, taken))
 
 
 def _train(
@@ -134,7 +134,7 @@ def _restore(
 def _begin(config: ml_collections.ConfigDict, trainer: Trainer) -> None:
     """Writes what says what is trained."""
     run_config.save(config)
-    disk.write_text(pathlib.Path(config.workdir) / "parameters.txt", trainer.overview + "\n")
+    files.write_text(files.path_of(config.workdir) / "parameters.txt", trainer.overview + "\n")
 
 
 def _open_input(

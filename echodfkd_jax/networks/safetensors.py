@@ -1,9 +1,6 @@
 """Flax variables as safetensors files: one flat file, no code in it, readable everywhere."""
 
-import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +8,17 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
+
+_DAMAGES = (
+    *(safetensors.SafetensorError, ValueError, TypeError, LookupError, AttributeError),
+    *(OSError, OverflowError, MemoryError),
+)
 
 
 def save_variables(
-    path: str | Path, variables: Mapping[str, Any], metadata: Mapping[str, str]
+    path: files.PathLike, variables: Mapping[str, Any], metadata: Mapping[str, str]
 ) -> None:
     """Writes nested variables; a reader sees the old file or the whole new one, never a part.
 
@@ -24,28 +27,14 @@ def save_variables(
         variables: nested dicts of arrays; keys are joined with "/", as in "params/head/kernel".
         metadata: texts kept in the file's header; `model` is JSON of the model's name and fields.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     flat = traverse_util.flatten_dict(dict(variables), sep="/")
     # safetensors writes the memory as it lies: a transposed view would come back scrambled.
     arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
     content = safetensors.numpy.save(arrays, metadata=dict(metadata))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes a file for its owner alone; weights are to be shared like any other file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink()
-        raise
+    files.write_bytes(path, content)
 
 
-def load_variables(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
+def load_variables(path: files.PathLike) -> tuple[dict[str, Any], dict[str, str]]:
     """Reads what `save_variables` wrote.
 
     Returns:
@@ -54,26 +43,43 @@ def load_variables(path: str | Path) -> tuple[dict[str, Any], dict[str, str]]:
     Raises:
         UserError: the file is missing, is no safetensors file, or is damaged.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected a safetensors file of weights")
+    flat, metadata = read_arrays(path)
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
+        return traverse_util.unflatten_dict(flat, sep="/"), metadata
+    except _DAMAGES as error:
+        raise _unreadable(path, error) from error
+
+
+def read_arrays(path: files.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All arrays of a safetensors file by name, in its own types, and its metadata.
+
+    Raises:
+        UserError: the file is missing, is no safetensors file, or is damaged.
+    """
+    local = buckets.local_copy(path)
+    if not local.is_file():
+        raise UserError(f"{path}: no such file; expected a safetensors file of weights")
+    # NumPy knows bfloat16 once ml_dtypes, which JAX needs anyway, is imported.
+    import ml_dtypes  # noqa: F401
+
+    try:
+        with safetensors.safe_open(local, framework="numpy") as file:
             metadata = file.metadata() or {}
-            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        variables = traverse_util.unflatten_dict(flat, sep="/")
-    except (
-        *(safetensors.SafetensorError, ValueError, TypeError, LookupError, AttributeError),
-        *(OSError, OverflowError, MemoryError),
-    ) as error:
-        raise UserError(
-            f"{path}: not a readable safetensors file of weights ({error}); copy it again or "
-            "name another file"
-        ) from error
-    return variables, metadata
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except _DAMAGES as error:
+        raise _unreadable(path, error) from error
 
 
-def check_tree(path: str | Path, variables: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _unreadable(path: files.PathLike, error: Exception) -> UserError:
+    return UserError(
+        f"{path}: not a readable safetensors file of weights ({error}); copy it again or name "
+        "another file"
+    )
+
+
+def check_tree(
+    path: files.PathLike, variables: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
     """Checks that loaded variables are exactly those a model has.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks.loaded import LoadedNetwork, load_network
 from echodfkd_jax.networks.registry import build_model
@@ -18,7 +19,7 @@ STUDENTS = {
 TEACHER = _WEIGHTS / "unet.safetensors"
 
 
-def load_student(weights: str | Path = "best") -> LoadedNetwork:
+def load_student(weights: files.PathLike = "best") -> LoadedNetwork:
     """Loads a shipped student, or one from a safetensors file.
 
     Args:
@@ -28,7 +29,7 @@ def load_student(weights: str | Path = "best") -> LoadedNetwork:
     Raises:
         UserError: the file is missing, damaged, or holds another model.
     """
-    path = STUDENTS.get(str(weights), Path(weights))
+    path = STUDENTS.get(str(weights)) or buckets.local_copy(weights)
     if not path.is_file():
         raise UserError(
             f"{path}: the student's weights are missing; train one with "

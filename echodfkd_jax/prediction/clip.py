@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV
@@ -60,7 +61,7 @@ class ClipPrediction:
 
 
 def predict(
-    clip: str | pathlib.Path | UInt8[np.ndarray, "t h w"],
+    clip: files.PathLike | UInt8[np.ndarray, "t h w"],
     student: LoadedNetwork | str = "best",
     *,
     fps: float = 0.0,
@@ -85,7 +86,7 @@ def predict(
         unknown = (math.nan, math.nan)
         source = inputs.SourceClip(clip, math.nan, unknown, ())
     else:
-        name, source = str(clip), inputs.read_clip(pathlib.Path(clip).expanduser())
+        name, source = str(clip), inputs.read_clip(buckets.local_copy(clip))
     network = load_student(student) if isinstance(student, str) else student
     fitted = inputs.fit(source, crop)
     if not fitted.frames.size:
@@ -118,7 +119,7 @@ def predict_file(
     name: str,
     student: LoadedNetwork,
     settings: PredictSettings,
-    output: pathlib.Path,
+    output: files.PathLike,
 ) -> dict[str, Any]:
     """Predicts one clip, writes its files, and returns the content of its JSON.
 

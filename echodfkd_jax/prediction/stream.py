@@ -14,8 +14,9 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 
-from echodfkd_jax import disk
+from echodfkd_jax import files
 from echodfkd_jax.clips.inputs import SIDE_PX
+from echodfkd_jax.disk import writing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV, MASK_THRESHOLD
 from echodfkd_jax.networks.loaded import LoadedNetwork
@@ -24,7 +25,7 @@ from echodfkd_jax.networks.streaming import Stream
 MASKS_FILE = "stream.masks"
 
 
-def run_stream(network: LoadedNetwork, output: pathlib.Path | str = "") -> None:
+def run_stream(network: LoadedNetwork, output: files.PathLike = "") -> None:
     """Segments frames of standard input until it ends.
 
     Args:
@@ -41,8 +42,10 @@ def run_stream(network: LoadedNetwork, output: pathlib.Path | str = "") -> None:
     latencies_ms = []
     masks: BinaryIO | None = None
     if output:
-        with disk.writing(output):
-            masks = (disk.make_folder(output) / MASKS_FILE).open("wb")
+        if files.is_bucket(output):
+            raise UserError(f"config.predict.output={output}: a stream's masks need a local folder")
+        with writing(output):
+            masks = pathlib.Path(files.make_folder(output), MASKS_FILE).open("wb")  # noqa: SIM115
     try:
         for index, frame in enumerate(read_frames(sys.stdin.buffer)):
             start = time.perf_counter()
@@ -60,7 +63,7 @@ def run_stream(network: LoadedNetwork, output: pathlib.Path | str = "") -> None:
             }
             print(json.dumps(line), flush=True)
             if masks:
-                with disk.writing(output):
+                with writing(output):
                     masks.write(np.moveaxis(mask, -1, 0).tobytes())
                     masks.flush()
     finally:

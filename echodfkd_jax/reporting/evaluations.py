@@ -1,11 +1,11 @@
 """One evaluation on the report's page: tables, figures over all clips, and the clips shown."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tqdm
+from etils import epath
 
 from echodfkd_jax.evaluation import files, summary, table
 from echodfkd_jax.evaluation.evaluator import area_curves
@@ -20,7 +20,7 @@ ES_MARK = (150, 150, 150)
 
 
 def evaluation_view(
-    save: FigureFolder, directory: pathlib.Path, metrics: Mapping[str, Any]
+    save: FigureFolder, directory: epath.Path, metrics: Mapping[str, Any]
 ) -> html.EvaluationView:
     """The section of one evaluation.
 

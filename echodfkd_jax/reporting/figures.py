@@ -1,20 +1,22 @@
 """The figures of a page: in it, in two styles, and as files beside it."""
 
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from echodfkd_jax import disk
+from etils import epath
+
+from echodfkd_jax import files
+from echodfkd_jax.disk import writing
 from echodfkd_jax.reporting import html, plots
 
 
 class FigureFolder:
     """Draws figures in both styles and keeps the light one as a file."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: epath.Path) -> None:
         self._folder = folder
-        disk.make_folder(folder)
-        with disk.writing(folder):
+        files.make_folder(folder)
+        with writing(folder):
             for path in folder.glob("*.png"):  # Of clips that are no longer shown.
                 path.unlink()
 
@@ -28,4 +30,4 @@ class FigureFolder:
 
     def file(self, name: str, content: bytes) -> None:
         """Writes one file of the report's folder."""
-        disk.write_bytes(self._folder / name, content)
+        files.write_bytes(self._folder / name, content)

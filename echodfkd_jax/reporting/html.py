@@ -8,6 +8,8 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+from etils import epath
+
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 PAGE = "report.html"
 
@@ -152,11 +154,11 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def fingerprint_of(page: pathlib.Path) -> str:
+def fingerprint_of(page: epath.Path) -> str:
     """What a page was made from, as it says in its header; "" without a page."""
     if not page.is_file():
         return ""
-    with page.open(encoding="utf-8", errors="replace") as file:
-        header = file.read(4096)
+    with page.open("rb") as file:
+        header = file.read(4096).decode(errors="replace")
     _, found, rest = header.partition('<meta name="echodfkd-inputs" content="')
     return rest.partition('"')[0] if found else ""

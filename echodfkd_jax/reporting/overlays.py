@@ -131,30 +131,6 @@ def encode_mp4(pictures: Pictures, fps: float = math.nan) -> bytes:
     return buffer.getvalue()
 
 
-def encode_webp(pictures: Pictures, fps: float = math.nan) -> bytes:
-    """An animated WebP that loops, for where video is not allowed; several times larger than MP4.
-
-    Raises:
-        ValueError: there is no picture.
-    """
-    from PIL import Image
-
-    if len(pictures) == 0:
-        raise ValueError("no pictures to encode")
-    images = [Image.fromarray(picture) for picture in pictures]
-    buffer = io.BytesIO()
-    images[0].save(
-        buffer,
-        "WEBP",
-        save_all=True,
-        append_images=images[1:],
-        duration=round(1000 / _playable(fps)),
-        loop=0,
-        quality=70,
-    )
-    return buffer.getvalue()
-
-
 def encode_png(picture: Picture) -> bytes:
     """One picture as PNG."""
     from PIL import Image

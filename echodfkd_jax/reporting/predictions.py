@@ -3,16 +3,15 @@
 import csv
 import dataclasses
 import io
-import json
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 from jaxtyping import Float64
 
-from echodfkd_jax import disk
+from echodfkd_jax import files
 from echodfkd_jax.masks import LV, MASK_THRESHOLD, file_stem
 from echodfkd_jax.measurement.clip_report import ClipReport
 from echodfkd_jax.reporting import overlays, plots
@@ -67,11 +66,11 @@ def numbers(report: ClipReport, masks: NamedMasks) -> dict[str, Any]:
     others = [structure for structure in masks.structures if structure != LV]
     if others:
         found["areas_px"] = {name: _area(masks.of(name)).astype(int).tolist() for name in others}
-    return _without_nan(found)
+    return _rounded(files.plain(found))
 
 
 def write_clip(
-    directory: pathlib.Path,
+    directory: files.PathLike,
     name: str,
     frames: Frames,
     masks: NamedMasks,
@@ -92,14 +91,15 @@ def write_clip(
         fps: frames per second; nan when unknown.
         times_s: of every frame, where they are not evenly spaced.
     """
+    folder = files.path_of(directory)
     ed_frames, es_frames = content["ed_frames"], content["es_frames"]
     for structure in masks.structures:
-        with disk.replacing(directory / f"{file_stem(name, structure)}.seg.npz") as file:
+        with files.replacing(folder / f"{file_stem(name, structure)}.seg.npz") as file:
             np.savez_compressed(file, masks.of(structure))
     drawn = {"student" if name == LV else name: masks.of(name) for name in masks.structures}
     marks = dict.fromkeys(ed_frames, _ED_MARK) | dict.fromkeys(es_frames, _ES_MARK)
     pictures = overlays.clip_pictures(frames, drawn, marks=marks)
-    disk.write_bytes(directory / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
+    files.write_bytes(folder / f"{name}.mp4", overlays.encode_mp4(pictures, fps))
     curve = plots.area_curves(
         {label: _area(mask) for label, mask in drawn.items()},
         ed_frames,
@@ -107,12 +107,11 @@ def write_clip(
         fps=fps,
         times_s=times_s,
     )
-    disk.write_bytes(directory / f"{name}.png", curve)
-    text = json.dumps(_without_nan({**content, "notice": DISCLAIMER}), indent=1, allow_nan=False)
-    disk.write_text(directory / f"{name}.json", text + "\n")
+    files.write_bytes(folder / f"{name}.png", curve)
+    files.write_json(folder / f"{name}.json", _rounded({**content, "notice": DISCLAIMER}))
 
 
-def write_table(directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> pathlib.Path:
+def write_table(directory: files.PathLike, rows: Sequence[Mapping[str, Any]]) -> epath.Path:
     """Writes one line per clip, the failed ones too, and returns the file.
 
     Args:
@@ -126,7 +125,7 @@ def write_table(directory: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> p
         texts = {"remarks": " ".join(row.get("remarks", ()))}
         texts["num_beats"] = len(row["beats"]) if "beats" in row else ""
         writer.writerow({**row, **texts})
-    return disk.write_text(directory / TABLE_FILE, table.getvalue())
+    return files.write_text(files.path_of(directory) / TABLE_FILE, table.getvalue())
 
 
 def summary_line(name: str, content: Mapping[str, Any]) -> str:
@@ -152,12 +151,10 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON knows no nan: None."""
+def _rounded(value: Any) -> Any:
+    """The same with four digits after the point."""
     if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else None
-    return value
+        return [_rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value

@@ -4,24 +4,29 @@ Orbax writes atomically, but a finished checkpoint that is damaged later still c
 byte is restored as other numbers without an error, an emptied folder is the latest step. So the
 sha256 of all numbers lies beside them, and a step that does not match it is passed over. The sha256
 of every file, written when the save is complete, tells which file it is that was damaged.
+
+Orbax writes to local disks. A run in a bucket has its checkpoints sent there when they are
+complete, the sums of the files last: without them a checkpoint in a bucket does not count.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import pathlib
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from flax import traverse_util
 from orbax.checkpoint import checkpoint_managers
 
-from echodfkd_jax import disk
+from echodfkd_jax import buckets, files
+from echodfkd_jax.disk import writing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.runs import watch
 from echodfkd_jax.runs.progress import Progress
@@ -29,7 +34,6 @@ from echodfkd_jax.runs.progress import Progress
 _log = logging.getLogger(__name__)
 # In the folder of a step.
 _SEAL = "files.sha256"
-_DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large", "Read-only file")
 
 
 class Checkpoints:
@@ -39,10 +43,11 @@ class Checkpoints:
     evaluation has still to score. Of several processes the first alone may use it.
     """
 
-    def __init__(self, workdir: str | pathlib.Path, *, keep_latest: int) -> None:
-        """Makes `<workdir>/checkpoints` where it does not exist."""
+    def __init__(self, workdir: files.PathLike, *, keep_latest: int) -> None:
+        """`<workdir>/checkpoints` is made by the first save."""
         self._directory = directory(workdir)
-        self._policy = _KeepLatestAndBest(keep_latest, pathlib.Path(workdir))
+        self._outbox = buckets.Outbox(self._directory)
+        self._policy = _KeepLatestAndBest(keep_latest, files.path_of(workdir))
         self._manager: ocp.CheckpointManager | None = None
         self._unsealed: int | None = None
 
@@ -72,16 +77,15 @@ class Checkpoints:
 
         Raises:
             RuntimeError: Orbax did not save, which it does for a step older than the newest.
-            UserError: the disk is full or not writable.
+            DiskError: the disk is full or not writable.
         """
         self._policy.best_step = progress.best_step
         fields = dataclasses.asdict(progress)
         about = {"progress": fields, "sha256": _checksum(tree, fields)}
-        with disk_errors(self._directory, OSError):
+        with writing(self._outbox.local):
             self._finish()
             if self._manager is None:
-                self._directory.mkdir(parents=True, exist_ok=True)
-                self._manager = _open(self._directory, policy=self._policy)
+                self._manager = self._open_manager()
             saved = self._manager.save(
                 progress.step,
                 args=ocp.args.Composite(
@@ -96,15 +100,26 @@ class Checkpoints:
         """Waits until everything is on disk.
 
         Raises:
-            UserError: the last save failed because the disk is full or not writable.
+            DiskError: the last save failed because the disk is full or not writable.
         """
-        with disk_errors(self._directory, OSError):
+        with writing(self._outbox.local):
             try:
                 self._finish()
             finally:
                 manager, self._manager = self._manager, None
                 if manager is not None:
                     manager.close()
+                self._outbox.close()
+
+    def _open_manager(self) -> ocp.CheckpointManager:
+        local = self._outbox.local
+        local.mkdir(parents=True, exist_ok=True)
+        if files.is_bucket(self._directory):
+            # So that Orbax knows them, and says when they are no longer kept.
+            for step in _steps(self._directory):
+                with buckets.fetched(self._directory / str(step)) as folder:
+                    shutil.copytree(folder, local / str(step), dirs_exist_ok=True)
+        return _open(local, policy=self._policy)
 
     def _finish(self) -> None:
         """Waits for the save that is under way."""
@@ -112,39 +127,22 @@ class Checkpoints:
             return
         step, self._unsealed = self._unsealed, None
         self._manager.wait_until_finished()
-        if step is not None:
-            _seal(self._directory / str(step))
+        if step is None:
+            return
+        _seal(self._outbox.local / str(step))
+        if files.is_bucket(self._directory):
+            buckets.send(self._outbox.local / str(step), self._directory / str(step), last=_SEAL)
+            kept = _steps(self._outbox.local)
+            for old in set(_steps(self._directory)) - set(kept):
+                buckets.remove(self._directory / str(old))
 
 
-@contextlib.contextmanager
-def disk_errors(path: str | pathlib.Path, *others: type[Exception]) -> Iterator[None]:
-    """Turns the errors of a disk that is full or read-only, and `others`, into one line.
-
-    Raises:
-        UserError: names the file, or where it is not known, `path`.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        # By text: TensorStore's errors have no number.
-        known = [text for text in _DISK_FULL if text in str(error)]
-        if not known and not isinstance(error, others):
-            raise
-        reason = known[0] if known else getattr(error, "strerror", None) or error
-        where = getattr(error, "filename", None) or path
-        raise UserError(
-            f"cannot write to {where}: {reason}; earlier checkpoints are untouched"
-        ) from error
-
-
-def directory(workdir: str | pathlib.Path) -> pathlib.Path:
+def directory(workdir: files.PathLike) -> epath.Path:
     """Where a run's checkpoints are; absolute, as Orbax wants it."""
-    return pathlib.Path(workdir).absolute() / "checkpoints"
+    return files.absolute(workdir) / "checkpoints"
 
 
-def last_saved(workdir: str | pathlib.Path) -> str:
+def last_saved(workdir: files.PathLike) -> str:
     """Where the last checkpoint is, as part of a message."""
     steps = all_steps(workdir)
     if not steps:
@@ -152,13 +150,13 @@ def last_saved(workdir: str | pathlib.Path) -> str:
     return f"the last good checkpoint is {directory(workdir) / str(steps[-1])}"
 
 
-def all_steps(workdir: str | pathlib.Path) -> list[int]:
+def all_steps(workdir: files.PathLike) -> list[int]:
     """The steps with a finished checkpoint, ascending; damaged ones are among them."""
     return _steps(directory(workdir))
 
 
 def restore_variables(
-    workdir: str | pathlib.Path, which: str | int = "best"
+    workdir: files.PathLike, which: str | int = "best"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads a network's weights; nothing but the checkpoint is needed, and nothing is changed.
 
@@ -210,7 +208,7 @@ class _DamagedError(Exception):
 @dataclasses.dataclass
 class _KeepLatestAndBest(checkpoint_managers.PreservationPolicy):
     latest: int
-    workdir: pathlib.Path
+    workdir: epath.Path
     best_step: int = 0
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
@@ -223,7 +221,7 @@ class _KeepLatestAndBest(checkpoint_managers.PreservationPolicy):
         ]
 
 
-def _open(path: pathlib.Path, *, policy: Any = None) -> ocp.CheckpointManager:
+def _open(path: files.PathLike, *, policy: Any = None) -> ocp.CheckpointManager:
     me = jax.process_index()
     options = ocp.CheckpointManagerOptions(
         create=False,
@@ -233,32 +231,35 @@ def _open(path: pathlib.Path, *, policy: Any = None) -> ocp.CheckpointManager:
             primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"process_{me}"
         ),
     )
-    return ocp.CheckpointManager(path, options=options)
+    return ocp.CheckpointManager(epath.Path(path), options=options)
 
 
-def _steps(path: pathlib.Path) -> list[int]:
+def _steps(path: epath.Path | pathlib.Path) -> list[int]:
     if not path.is_dir():
         return []
+    if files.is_bucket(path):
+        return sorted(int(step.name) for step in path.iterdir() if (step / _SEAL).exists())
     with _open(path) as manager:
         return sorted(manager.all_steps())
 
 
-def _read(path: pathlib.Path, step: int) -> tuple[dict[str, Any], Progress]:
+def _read(path: epath.Path, step: int) -> tuple[dict[str, Any], Progress]:
     folder = path / str(step)
-    if not any(folder.iterdir()):
-        raise _DamagedError(f"checkpoint {folder} is empty")
-    _check_seal(folder)
     try:
-        with _open(path) as manager:
-            found = manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(), about=ocp.args.JsonRestore()
-                ),
-            )
+        with buckets.fetched(folder) as local:
+            _check_files(local, folder)
+            with _open(local.parent) as manager:
+                found = manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(), about=ocp.args.JsonRestore()
+                    ),
+                )
         about, tree = found["about"], found["state"]
         intact = about["sha256"] == _checksum(tree, about["progress"])
         progress = Progress(**about["progress"])
+    except _DamagedError:
+        raise
     except Exception as error:  # Damage shows in as many ways as there are bytes.
         reason = str(error).strip().splitlines() or [""]
         raise _DamagedError(
@@ -274,32 +275,36 @@ def _seal(folder: pathlib.Path) -> None:
     sums = _file_sums(folder)
     text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
     own = hashlib.sha256(text.encode()).hexdigest()
-    disk.write_text(folder / _SEAL, f"{text}{own}  {_SEAL}\n")
+    files.write_text(folder / _SEAL, f"{text}{own}  {_SEAL}\n")
 
 
-def _check_seal(folder: pathlib.Path) -> None:
-    """Names a file that is not what was saved; a kill may have left a checkpoint without seal."""
-    seal = folder / _SEAL
+def _check_files(local: pathlib.Path, folder: epath.Path) -> None:
+    """Names a file that is not what was saved; a kill may have left a checkpoint without seal.
+
+    Args:
+        local: the checkpoint, or a copy of it.
+        folder: the checkpoint, for messages.
+    """
+    if not any(local.iterdir()):
+        raise _DamagedError(f"checkpoint {folder} is empty")
+    seal = local / _SEAL
     if not seal.is_file():
         return
     *lines, last = seal.read_text(errors="replace").splitlines(keepends=True) or [""]
     own = hashlib.sha256("".join(lines).encode()).hexdigest()
     if last != f"{own}  {_SEAL}\n":
-        raise _DamagedError(f"checkpoint {folder} is damaged: {seal} was changed")
-    sealed = dict(reversed(line.rstrip("\n").split("  ", 1)) for line in lines)
-    found = _file_sums(folder)
-    for name, digest in sealed.items():
+        raise _DamagedError(f"checkpoint {folder} is damaged: {folder / _SEAL} was changed")
+    found = _file_sums(local)
+    for line in lines:
+        digest, name = line.rstrip("\n").split("  ", 1)
         if found.get(name) != digest:
             what = "was changed" if name in found else "is missing"
             raise _DamagedError(f"checkpoint {folder} is damaged: {folder / name} {what}")
 
 
 def _file_sums(folder: pathlib.Path) -> dict[str, str]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(_SEAL))
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-    }
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(_SEAL))
+    return {str(file.relative_to(folder)): files.sha256_of(file) for file in found}
 
 
 def _checksum(tree: dict[str, Any], progress: dict[str, Any]) -> str:
@@ -313,14 +318,13 @@ def _checksum(tree: dict[str, Any], progress: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _move_aside(folder: pathlib.Path) -> pathlib.Path:
+def _move_aside(folder: epath.Path) -> epath.Path:
     base = folder.parent.with_name("checkpoints_damaged")
-    base.mkdir(exist_ok=True)
     aside, again = base / folder.name, 0
     while aside.exists():
         again += 1
         aside = base / f"{folder.name}_{again}"
-    return folder.rename(aside)
+    return buckets.move_folder(folder, aside)
 
 
 def _variables(tree: dict[str, Any], progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:

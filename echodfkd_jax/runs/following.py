@@ -1,16 +1,16 @@
 """Checkpoints of a run as its training saves them, for a process beside it."""
 
-import pathlib
 import time
 from collections.abc import Iterator
 
+from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.runs import checkpoints, run_config
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.settings import TrainSettings
 
 
-def saved_steps(workdir: str | pathlib.Path, poll_s: float) -> Iterator[int]:
+def saved_steps(workdir: files.PathLike, poll_s: float) -> Iterator[int]:
     """Every checkpoint's step once, in order, until training has ended.
 
     Args:
@@ -29,7 +29,7 @@ def saved_steps(workdir: str | pathlib.Path, poll_s: float) -> Iterator[int]:
         time.sleep(poll_s)
 
 
-def has_ended(workdir: str | pathlib.Path) -> bool:
+def has_ended(workdir: files.PathLike) -> bool:
     """Whether the training of a run is done; False before it has begun."""
     if not checkpoints.all_steps(workdir) or not run_config.path(workdir).is_file():
         return False

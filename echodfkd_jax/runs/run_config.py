@@ -1,12 +1,12 @@
 """The resolved configuration of a run, `<workdir>/config.json`, and whether it may be continued."""
 
 import json
-import pathlib
 from typing import Any
 
 import ml_collections
+from etils import epath
 
-from echodfkd_jax import disk
+from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, check_structures
 from echodfkd_jax.settings import SECTIONS
@@ -17,9 +17,9 @@ _FIXED = (*_FIELDS, *(section.section for section in SECTIONS if section.decides
 _RESUMABLE = frozenset().union(*(section.resumable() for section in SECTIONS))
 
 
-def path(workdir: str | pathlib.Path) -> pathlib.Path:
+def path(workdir: files.PathLike) -> epath.Path:
     """Where a run's configuration is."""
-    return pathlib.Path(workdir) / "config.json"
+    return files.path_of(workdir) / "config.json"
 
 
 def save(config: ml_collections.ConfigDict) -> None:
@@ -28,19 +28,17 @@ def save(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    disk.write_text(path(config.workdir), json.dumps(config.to_dict(), indent=2) + "\n")
+    files.write_json(path(config.workdir), config.to_dict(), indent=2)
 
 
-def load(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
+def load(workdir: files.PathLike) -> ml_collections.ConfigDict:
     """Reads the configuration of a run, locked.
 
     Raises:
         UserError: there is none, or it is not readable.
     """
     try:
-        fields = json.loads(path(workdir).read_text())
-        if not isinstance(fields, dict):
-            raise ValueError("not an object")
+        fields = files.read_json(path(workdir), "train into another config.workdir")
         for section in _FIXED:
             if section not in _FIELDS and not isinstance(fields.get(section, {}), dict):
                 raise ValueError(f"{section} is not an object")
@@ -48,8 +46,8 @@ def load(workdir: str | pathlib.Path) -> ml_collections.ConfigDict:
         return ml_collections.ConfigDict(fields).lock()
     except FileNotFoundError as error:
         raise UserError(f"{path(workdir)} is missing; run --stage=train first") from error
-    except (ValueError, TypeError, OSError, KeyError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path(workdir)} cannot be read: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path(workdir)}: cannot be read ({error})") from error
 
 
 def network_fields(config: ml_collections.ConfigDict) -> dict[str, Any]:

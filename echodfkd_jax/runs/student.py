@@ -1,7 +1,6 @@
 """The student that a command works with: one rule for all of them."""
 
-import pathlib
-
+from echodfkd_jax import files
 from echodfkd_jax.networks import shipped
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.registry import build_model
@@ -9,7 +8,7 @@ from echodfkd_jax.runs import checkpoints, run_config
 from echodfkd_jax.settings import StudentSettings
 
 
-def choose_student(workdir: str | pathlib.Path, settings: StudentSettings) -> LoadedNetwork:
+def choose_student(workdir: files.PathLike, settings: StudentSettings) -> LoadedNetwork:
     """Loads, in this order, the weights that are named, the run's, or the best that are shipped.
 
     Args:
@@ -26,13 +25,13 @@ def choose_student(workdir: str | pathlib.Path, settings: StudentSettings) -> Lo
     return shipped.load_student()
 
 
-def has_run(workdir: str | pathlib.Path) -> bool:
+def has_run(workdir: files.PathLike) -> bool:
     """Whether there is a run, finished or not."""
     return run_config.path(workdir).exists() or bool(checkpoints.all_steps(workdir))
 
 
 def load_student(
-    weights: str | pathlib.Path = "best", *, checkpoint: str | int = "best"
+    weights: files.PathLike = "best", *, checkpoint: str | int = "best"
 ) -> LoadedNetwork:
     """Loads a shipped student, one from a safetensors file, or that of a run.
 
@@ -43,12 +42,12 @@ def load_student(
     Raises:
         UserError: they are missing, damaged, or of another network.
     """
-    if pathlib.Path(weights).is_dir():
+    if weights not in shipped.STUDENTS and files.path_of(weights).is_dir():
         return of_run(weights, checkpoint)
     return shipped.load_student(weights)
 
 
-def of_run(workdir: str | pathlib.Path, checkpoint: str | int = "best") -> LoadedNetwork:
+def of_run(workdir: files.PathLike, checkpoint: str | int = "best") -> LoadedNetwork:
     """Loads the student of a run.
 
     Raises:

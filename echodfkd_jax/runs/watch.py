@@ -2,26 +2,28 @@
 
 Training deletes old checkpoints, and the evaluation may be slower than training. So as long as an
 evaluation holds the lock, training keeps the checkpoints after the last one that is scored. The
-kernel frees the lock of a process that dies. Where a file system knows no locks, checkpoints may be
-deleted before they are scored; the evaluation then says which.
+kernel frees the lock of a process that dies. Where a file system knows no locks, as a bucket does
+not, checkpoints may be deleted before they are scored; the evaluation then says which.
 """
 
 import contextlib
 import fcntl
-import pathlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import IO
 
+from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 
+_log = logging.getLogger(__name__)
 FILE = "watched.txt"
 # Training looks for an instant whether the lock is free; that is waited for, another watcher not.
 _PATIENCE_S = 2.0
 
 
 @contextlib.contextmanager
-def watching(workdir: str | pathlib.Path) -> Iterator[Callable[[int], None]]:
+def watching(workdir: files.PathLike) -> Iterator[Callable[[int], None]]:
     """Holds the lock of a run, which need not have begun.
 
     Gives `scored(step)`, which says that this step and those before it are no longer needed.
@@ -29,10 +31,16 @@ def watching(workdir: str | pathlib.Path) -> Iterator[Callable[[int], None]]:
     Raises:
         UserError: another evaluation is watching the run.
     """
-    path = pathlib.Path(workdir) / FILE
+    path = files.path_of(workdir) / FILE
+    if files.is_bucket(path):
+        _log.warning(
+            "%s: a bucket has no locks; checkpoints may be deleted before they are scored", workdir
+        )
+        yield lambda step: None
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    with path.open("r+") as file:
+    with open(path, "r+") as file:  # noqa: PTH123, epath has no "r+".
 
         def scored(step: int) -> None:
             # In place: another file would not be locked.
@@ -47,10 +55,13 @@ def watching(workdir: str | pathlib.Path) -> Iterator[Callable[[int], None]]:
         yield scored
 
 
-def scored_step(workdir: str | pathlib.Path) -> int | None:
+def scored_step(workdir: files.PathLike) -> int | None:
     """Training's side: the last scored step, or None where no evaluation watches."""
     try:
-        with (pathlib.Path(workdir) / FILE).open("r+") as file:
+        path = files.path_of(workdir) / FILE
+        if files.is_bucket(path):
+            return None
+        with open(path, "r+") as file:  # noqa: PTH123, epath has no "r+".
             if _lock(file, 0.0):
                 return None
             text = file.read().strip()

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 from jaxtyping import UInt8
 
-from echodfkd_jax import disk
+from echodfkd_jax import buckets, files
+from echodfkd_jax.disk import writing
 
 # What is younger may be lost when the machine stops.
 _FLUSH_S = 10.0
@@ -25,8 +27,8 @@ class Writer:
 
     def __init__(
         self,
-        tensorboard_dir: str | pathlib.Path,
-        jsonl_path: str | pathlib.Path | None = None,
+        tensorboard_dir: files.PathLike,
+        jsonl_path: files.PathLike | None = None,
         *,
         resume_step: int = 0,
     ) -> None:
@@ -40,11 +42,12 @@ class Writer:
         Raises:
             UserError: the folder cannot be written.
         """
-        self._events = _Events(pathlib.Path(tensorboard_dir), resume_step)
-        self._path = None if jsonl_path is None else pathlib.Path(jsonl_path)
+        self._events = _Events(files.path_of(tensorboard_dir), resume_step)
+        self._lines: _Lines | None = None
         self._past_s = 0.0
-        if self._path is not None:
-            self._past_s = _keep_lines(self._path, resume_step)
+        if jsonl_path is not None:
+            self._lines = _Lines(files.path_of(jsonl_path), resume_step)
+            self._past_s = self._lines.past_s
         self._start_s = time.perf_counter()
 
     def write_scalars(
@@ -60,11 +63,9 @@ class Writer:
         Raises:
             UserError: the disk does not take them.
         """
-        if self._path is not None:
+        if self._lines is not None:
             time_s = round(self._past_s + time.perf_counter() - self._start_s, 3)
-            line = {"step": step, "epoch": epoch, "time_s": time_s, **scalars}
-            with disk.writing(self._path), self._path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            self._lines.add({"step": step, "epoch": epoch, "time_s": time_s, **scalars})
         self._events.add_scalars(step, scalars)
 
     def write_images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "h w 3"]]) -> None:
@@ -76,17 +77,60 @@ class Writer:
         self._events.add_images(step, images)
         self._events.flush()
 
-    def flush(self) -> None:
-        """Brings the events to disk; lines are there already."""
-        self._events.flush()
-
     def close(self) -> None:
-        """Flushes and closes.
+        """Brings what is left to disk.
 
         Raises:
-            UserError: the disk does not take what is left.
+            UserError: the disk does not take it.
         """
         self._events.close()
+        if self._lines is not None:
+            self._lines.close()
+
+
+class _Sent:
+    """Sends a folder's growing files to its bucket now and then; local ones need no sending."""
+
+    def __init__(self, folder: epath.Path) -> None:
+        self._outbox = buckets.Outbox(folder)
+        self._sent_s = time.monotonic()
+
+    @property
+    def local(self) -> pathlib.Path:
+        return self._outbox.local
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self._sent_s > _FLUSH_S
+
+    def send(self) -> None:
+        self._sent_s = time.monotonic()
+        self._outbox.send()
+
+    def close(self) -> None:
+        self._outbox.send()
+        self._outbox.close()
+
+
+class _Lines:
+    """The file of lines; every line is on the local disk at once."""
+
+    def __init__(self, path: epath.Path, resume_step: int) -> None:
+        self._sent = _Sent(path.parent)
+        self._path = self._sent.local / path.name
+        kept = [line for line in read_lines(path) if line["step"] <= resume_step]
+        files.write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._sent.send()
+        self.past_s = float(kept[-1]["time_s"]) if kept else 0.0
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        with writing(self._path), self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._sent.is_due:
+            self._sent.send()
+
+    def close(self) -> None:
+        self._sent.close()
 
 
 class _Events:
@@ -96,19 +140,19 @@ class _Events:
     number waits for ever for it.
     """
 
-    def __init__(self, folder: pathlib.Path, resume_step: int) -> None:
+    def __init__(self, folder: epath.Path, resume_step: int) -> None:
         # Imported here: it takes as long as all the rest of the module.
         from tensorboardX import summary
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2
 
-        self._folder, self._summary, self._new = folder, summary, event_pb2.Event
-        disk.make_folder(folder)
-        self._flushed_s = time.monotonic()
-        with disk.writing(folder):
+        self._sent = _Sent(folder)
+        self._folder, self._summary, self._new = self._sent.local, summary, event_pb2.Event
+        files.make_folder(self._folder)
+        with writing(self._folder):
             # Two writers of one folder and one second would share a file otherwise.
             self._file = EventsWriter(
-                str(folder / "events"), f".{os.getpid()}.{time.monotonic_ns()}"
+                str(self._folder / "events"), f".{os.getpid()}.{time.monotonic_ns()}"
             )
         if resume_step:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -125,33 +169,34 @@ class _Events:
             self._add(self._new(step=step, summary=made))
 
     def flush(self) -> None:
-        self._flushed_s = time.monotonic()
-        with disk.writing(self._folder):
+        with writing(self._folder):
             self._file.flush()
+        self._sent.send()
 
     def close(self) -> None:
-        with disk.writing(self._folder):
+        with writing(self._folder):
             self._file.close()
+        self._sent.close()
 
     def _add(self, event: Any) -> None:
         event.wall_time = time.time()
-        with disk.writing(self._folder):
+        with writing(self._folder):
             self._file.write_event(event)
-        if time.monotonic() - self._flushed_s > _FLUSH_S:
+        if self._sent.is_due:
             self.flush()
 
 
-def read_lines(path: str | pathlib.Path) -> list[dict[str, Any]]:
+def read_lines(place: files.PathLike) -> list[dict[str, Any]]:
     """Reads a file of lines up to the first damaged one, such as a last line that was cut short.
 
     Returns:
         One dict per line; none where there is no file.
     """
-    path = pathlib.Path(path)
+    path = files.path_of(place)
     if not path.exists():
         return []
     lines = []
-    for text in path.read_text(errors="replace").splitlines():
+    for text in path.read_bytes().decode(errors="replace").splitlines():
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
@@ -160,10 +205,3 @@ def read_lines(path: str | pathlib.Path) -> list[dict[str, Any]]:
             break
         lines.append(line)
     return lines
-
-
-def _keep_lines(path: pathlib.Path, last_step: int) -> float:
-    """Keeps the lines up to a step, whole file or nothing; returns the time of the last one."""
-    kept = [line for line in read_lines(path) if line["step"] <= last_step]
-    disk.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-    return float(kept[-1]["time_s"]) if kept else 0.0

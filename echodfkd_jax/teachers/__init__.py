@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from echodfkd_jax import seams
+from echodfkd_jax import buckets, seams
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.teachers.base import Teacher
 
@@ -34,6 +34,8 @@ def load_teacher(name: str, **options: Any) -> Teacher:
     """
     factory = seams.find("config.teacher.name", name, TEACHERS)
     given = {option: value for option, value in options.items() if value != ""}
+    if isinstance(given.get("weights"), str):
+        given["weights"] = str(buckets.local_copy(given["weights"]))
     known = inspect.signature(factory).parameters
     unknown = sorted(given.keys() - known.keys())
     if unknown:

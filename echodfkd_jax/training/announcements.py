@@ -1,9 +1,8 @@
 """What a training run says at its beginning and at its end, once for all processes."""
 
-import pathlib
-
 import ml_collections
 
+from echodfkd_jax import files
 from echodfkd_jax.runs import checkpoints
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.settings import TrainSettings
@@ -46,7 +45,7 @@ def end(workdir: str, progress: Progress, settings: TrainSettings) -> None:
     reason = progress.finished(num_epochs=settings.num_epochs, patience=settings.patience)
     _say(f"trained: {reason}, {_best(progress)}")
     _say(f"  checkpoints: {checkpoints.directory(workdir)}")
-    _say(f"  curves: tensorboard --logdir {pathlib.Path(workdir) / 'tensorboard'}")
+    _say(f"  curves: tensorboard --logdir {files.path_of(workdir) / 'tensorboard'}")
 
 
 def _best(progress: Progress) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 from clu import parameter_overview
 
+from echodfkd_jax import files
 from echodfkd_jax.masks import LV
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.reporting.overlays import clip_strip
@@ -99,7 +99,7 @@ class Trainer:
 
     def fit(
         self,
-        workdir: str | pathlib.Path,
+        workdir: files.PathLike,
         checkpoints: Checkpoints,
         progress: Progress,
         *,
@@ -117,9 +117,8 @@ class Trainer:
             UserError: a loss is not finite, or the disk is full.
             PreemptedError: told to stop, and saved.
         """
-        workdir = pathlib.Path(workdir)
+        workdir = files.path_of(workdir)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(checkpoint_files.disk_errors(workdir))
             stack.callback(checkpoints.close)
             writer = None
             if is_first():

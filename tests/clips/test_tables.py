@@ -108,28 +108,6 @@ def test_wrong_tracing_names_file_and_line(tmp_path, row, message):
     assert str(caught.value) == f"VolumeTracings.csv, line 2: {message} ({path})"
 
 
-def test_sizes(tmp_path):
-    path = tmp_path / "size.csv"
-    path.write_text(
-        "Filename,Frame,Size,HumanLarge,HumanSmall,ComputerSmall\n"
-        "a.avi,0,1200,1,0,0\na.avi,1,800,0,1,1\nb.avi,0,5,0,0,0\n"
-    )
-    signal = tables.read_sizes(path)["a"]
-    assert signal.area_px.tolist() == [1200.0, 800.0]
-    assert signal.human_large.tolist() == [True, False]
-    assert signal.human_small.tolist() == [False, True]
-    assert signal.computer_small.tolist() == [False, True]
-
-
-def test_size_table_with_a_gap_is_refused(tmp_path):
-    path = tmp_path / "size.csv"
-    path.write_text(
-        "Filename,Frame,Size,HumanLarge,HumanSmall,ComputerSmall\na.avi,0,1,0,0,0\na.avi,2,1,0,0,0\n"
-    )
-    with pytest.raises(UserError, match=r"size\.csv, line 3: Frame is '2'; expected 1"):
-        tables.read_sizes(path)
-
-
 @pytest.mark.parametrize("name", ["..", "../..", "a\u202e", "a" * 201])
 def test_a_name_that_is_no_files_name_is_refused(tmp_path, name):
     path = _file_list(tmp_path, f"FileName,Split\n{name},TRAIN\n")

@@ -29,7 +29,8 @@ def _write_color(path: pathlib.Path, codec: str, pixel_format: str) -> None:
 def test_avi_comes_back_within_jpeg_loss(tmp_path):
     path = tmp_path / "clip.avi"
     video.write_avi(path, _frames(), 47.0)
-    frames, fps = video.read_video(path)
+    found = video.decode(path)
+    frames, fps = found.frames, found.fps
     assert frames.shape == (12, 48, 64)
     assert fps == 47.0
     assert np.abs(frames.astype(int) - _frames()).mean() < 3
@@ -46,7 +47,7 @@ def test_grey_values_are_those_of_opencv(tmp_path, name, codec, pixel_format):
     expected = []
     while (read := capture.read())[0]:
         expected.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY))
-    frames, _ = video.read_video(path)
+    frames = video.decode(path).frames
     assert len(expected) == 6
     np.testing.assert_array_equal(frames, np.stack(expected))
 
@@ -54,7 +55,7 @@ def test_grey_values_are_those_of_opencv(tmp_path, name, codec, pixel_format):
 def test_gif_is_read(tmp_path):
     path = tmp_path / "clip.gif"
     _write_color(path, "gif", "rgb8")
-    assert video.read_video(path)[0].shape == (6, 48, 64)
+    assert video.decode(path).frames.shape == (6, 48, 64)
 
 
 def test_truncated_file_gives_its_first_frames_and_what_it_claims(tmp_path):
@@ -101,7 +102,8 @@ def test_unknown_kind_is_refused(tmp_path):
 def test_npz_is_read(tmp_path, name):
     path = tmp_path / "clip.npz"
     np.savez(path, **{name: _frames(), "fps": 32.0})
-    frames, fps = video.read_video(path)
+    found = video.decode(path)
+    frames, fps = found.frames, found.fps
     np.testing.assert_array_equal(frames, _frames())
     assert fps == 32.0
 
@@ -109,7 +111,8 @@ def test_npz_is_read(tmp_path, name):
 def test_npz_without_frame_rate(tmp_path):
     path = tmp_path / "clip.npz"
     np.savez(path, _frames()[..., None])
-    frames, fps = video.read_video(path)
+    found = video.decode(path)
+    frames, fps = found.frames, found.fps
     assert frames.shape == (12, 48, 64)
     assert np.isnan(fps)
 

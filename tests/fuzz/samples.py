@@ -266,10 +266,6 @@ SAMPLES = {
     "folds": lambda: Sample(
         "filelist.csv", b"FileName,EF,Sex,Split\na.avi,0.6,F,0\nb.avi,0.55,M,9\n"
     ),
-    "sizes": lambda: Sample(
-        "size.csv",
-        b"Filename,Frame,Size,HumanLarge,HumanSmall,ComputerSmall\na.avi,0,9,1,0,0\na.avi,1,8,0,1,1\n",
-    ),
     "safetensors": lambda: Sample(
         "safetensors", safetensors.numpy.save({"params/a": np.ones(4, np.float32)})
     ),

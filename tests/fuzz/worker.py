@@ -77,7 +77,6 @@ READERS = {
     "teacher.seg.npz": _teacher,
     "filelist.csv": tables.read_file_list,
     "tracings.csv": tables.read_volume_tracings,
-    "size.csv": tables.read_sizes,
     "safetensors": safetensors.load_variables,
     "student.safetensors": _student,
     "judge.safetensors": _judge,

@@ -235,7 +235,7 @@ def test_a_mistake_ends_all_processes(tmp_path):
     for index, process in enumerate(processes):
         process.join(300)
         assert process.exitcode == 2
-        assert "config.json cannot be read" in _said(workdir, f"log{index}")
+        assert "config.json: cannot be read" in _said(workdir, f"log{index}")
 
 
 @pytest.fixture

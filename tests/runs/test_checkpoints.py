@@ -213,7 +213,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_checkpoints(tmp_path, mo
         checkpoints.save(_tree(20), progress.after_epoch(20, 0.4))
     assert str(caught.value) == (
         f"cannot write to {tmp_path / 'checkpoints'}: No space left on device; "
-        "earlier checkpoints are untouched"
+        "make room there or name another folder, earlier files are untouched"
     )
     assert restore_variables(tmp_path, "latest")[1]["step"] == 10
 

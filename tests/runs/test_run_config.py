@@ -57,7 +57,7 @@ def test_missing_and_unreadable_file(tmp_path):
     with pytest.raises(UserError, match=r"config\.json is missing; run --stage=train first"):
         run_config.load(tmp_path)
     (tmp_path / "config.json").write_text('{"seed": ')
-    with pytest.raises(UserError, match=r"config\.json cannot be read"):
+    with pytest.raises(UserError, match=r"config\.json: cannot be read"):
         run_config.load(tmp_path)
 
 

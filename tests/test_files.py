@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from echodfkd_jax import disk
+from echodfkd_jax import disk, files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.runs.writers import Writer
 
 
 def test_a_file_is_replaced_whole(tmp_path):
-    path = disk.write_text(tmp_path / "deep" / "a.txt", "one")
-    with pytest.raises(RuntimeError), disk.replacing(path) as file:
+    path = files.write_text(tmp_path / "deep" / "a.txt", "one")
+    with pytest.raises(RuntimeError), files.replacing(path) as file:
         file.write(b"half of tw")
         raise RuntimeError
     assert path.read_text() == "one"
@@ -22,7 +22,7 @@ def test_a_file_is_replaced_whole(tmp_path):
 
 
 def test_a_name_without_utf8_is_escaped(tmp_path):
-    path = disk.write_text(tmp_path / "a.txt", os.fsdecode(b"caf\xe9.avi"))
+    path = files.write_text(tmp_path / "a.txt", os.fsdecode(b"caf\xe9.avi"))
     assert path.read_text() == "caf\\udce9.avi"
 
 
@@ -54,19 +54,20 @@ def test_a_mistake_is_no_disks():
 def test_a_lock_is_held_once_and_ends_with_its_process(tmp_path):
     path = tmp_path / "lock"
     held = (
-        "import sys, time\nfrom echodfkd_jax import disk\n"
-        "with disk.locked(sys.argv[1], 'taken'):\n    print('held', flush=True)\n    time.sleep(99)"
+        "import sys, time\nfrom echodfkd_jax import files\n"
+        "with files.locked(sys.argv[1], 'taken'):\n"
+        "    print('held', flush=True)\n    time.sleep(99)"
     )
     root = pathlib.Path(__file__).parents[1]
     process = subprocess.Popen(
         [sys.executable, "-c", held, str(path)], stdout=subprocess.PIPE, text=True, cwd=root
     )
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="taken"), disk.locked(path, "taken"):
+    with pytest.raises(UserError, match="taken"), files.locked(path, "taken"):
         pass
     process.kill()
     process.communicate()
-    with disk.locked(path, "taken"):
+    with files.locked(path, "taken"):
         assert path.exists()
 
 
@@ -83,9 +84,9 @@ def full(tmp_path):
 
 
 def test_a_full_disk_leaves_what_was_there(full):
-    path = disk.write_text(full / "a.txt", "one")
+    path = files.write_text(full / "a.txt", "one")
     with pytest.raises(UserError, match=rf"cannot write to {path}: No space left on device"):
-        disk.write_bytes(path, bytes(10**6))
+        files.write_bytes(path, bytes(10**6))
     assert path.read_text() == "one"
     assert [found.name for found in full.iterdir()] == ["a.txt"]
 
@@ -95,6 +96,5 @@ def test_a_writer_ends_on_a_full_disk(full):
     with pytest.raises(UserError, match="No space left on device"):
         for step in range(10**5):
             writer.write_scalars(step, {"loss": 1.0, "rate": 2.0})
-            writer.flush()
     with contextlib.suppress(UserError):  # Where there was room for the rest, it ends well.
         writer.close()

@@ -1,0 +1,60 @@
+"""The package as somebody installs it: an empty environment, another folder than the checkout."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from echodfkd_jax.clips import video
+from tests.clips import echonet_folder
+from tests.test_docs import BLOCK
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """The `bin` of a new environment with the package alone; an index has to be reached."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    install = [str(folder / "bin" / "pip"), "install", "--quiet", "--retries", "0", str(ROOT)]
+    done = subprocess.run(install, capture_output=True, text=True)
+    if done.returncode and "No matching distribution" in done.stderr:
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
+    return folder / "bin"
+
+
+def run(programs, folder, *command):
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(programs / command[0]), *command[1:]],
+        cwd=folder,
+        env=environment | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_command_outlines_a_clip(programs, tmp_path):
+    frames, _ = echonet_folder.beat(40)
+    video.write_avi(tmp_path / "clip.avi", frames, 50.0)
+    said = run(programs, tmp_path, "echodfkd", "predict", "clip.avi")
+    assert "1 of 1 clips predicted" in said
+    written = {path.name for path in (tmp_path / "predictions").iterdir()}
+    made = {f"clip{suffix}" for suffix in (".seg.npz", ".json", ".mp4", ".png")}
+    assert written == made | {"predictions.csv"}
+
+
+@pytest.mark.slow
+def test_the_five_lines_of_the_readme_run(programs, tmp_path):
+    blocks = BLOCK.findall((ROOT / "README.md").read_text())
+    (lines,) = (text for language, text in blocks if language == "python")
+    assert len(lines.splitlines()) == 5
+    (tmp_path / "five.py").write_text(lines)
+    assert run(programs, tmp_path, "python", "five.py").startswith("EF ")
