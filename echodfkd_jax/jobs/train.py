@@ -78,6 +78,7 @@ def _check_model(fields: dict[str, Any]) -> None:
 
 def _hold(workdir: epath.Path, held: contextlib.ExitStack) -> None:
     """Keeps other trainings out of the folder until `held` is closed, or the process ends."""
+    files.make_folder(workdir)
     taken = f"config.workdir={workdir}: another training is writing there; wait for it, or end it"
     held.enter_context(files.locked(workdir / _LOCK, taken))
 

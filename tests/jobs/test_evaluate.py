@@ -109,10 +109,13 @@ def test_numbers_are_shown_in_tensorboard_where_there_are_any(on_split, config):
 
 
 def test_the_same_again_is_not_done_again(on_split, config, capsys):
-    before = (files.folder(config.workdir, "test") / "metrics.json").stat().st_mtime_ns
+    before = pathlib.Path(files.folder(config.workdir, "test") / "metrics.json").stat().st_mtime_ns
     evaluate.run(config)
     assert "already evaluated: step 3 on test" in capsys.readouterr().out
-    assert (files.folder(config.workdir, "test") / "metrics.json").stat().st_mtime_ns == before
+    assert (
+        pathlib.Path(files.folder(config.workdir, "test") / "metrics.json").stat().st_mtime_ns
+        == before
+    )
 
 
 def test_another_setting_is_done_again(on_split, config):

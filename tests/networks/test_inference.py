@@ -66,7 +66,7 @@ def test_lengths_share_one_compilation():
     network = LoadedNetwork(Counting(), {})
     for frames in (3, 50):
         clip = clips(1, frames)[0]
-        np.testing.assert_array_equal(predict_clip(network, clip), clip)
+        np.testing.assert_array_equal(predict_clip(network, clip)[..., 0], clip)
         assert len(traced) == 1
 
 

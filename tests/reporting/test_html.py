@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from etils import epath
 
 from echodfkd_jax.reporting import html
 
@@ -72,7 +73,7 @@ def test_a_run_without_evaluation_says_what_to_do():
 
 
 def test_the_page_tells_what_it_was_made_from(tmp_path):
-    path = tmp_path / "index.html"
+    path = epath.Path(tmp_path) / "index.html"
     assert html.fingerprint_of(path) == ""
     path.write_text(page())
     assert html.fingerprint_of(path) == "abc123"
@@ -80,6 +81,6 @@ def test_the_page_tells_what_it_was_made_from(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "<html>", '<meta name="echodfkd-inputs" content="x'])
 def test_another_page_tells_nothing_of_use(tmp_path, content):
-    path = tmp_path / "index.html"
+    path = epath.Path(tmp_path) / "index.html"
     path.write_text(content)
     assert html.fingerprint_of(path) != "abc123"
