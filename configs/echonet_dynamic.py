@@ -44,4 +44,5 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     # The weights are looked for in the current folder, then in manual_dir.
     config.teacher.update(name="deeplabv3", weights="deeplabv3_resnet50_random.pt")
     config.input.update(num_threads=16, cache_gib=48.0)
+    config.student.refine = False  # Scored as published.
     return config

@@ -7,6 +7,7 @@ are those of the saved configuration; how they are evaluated is in `config.eval`
 `config.student.weights` get `evaluation/<name>_<weights>/`, beside that of the run's own.
 """
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from echodfkd_jax.evaluation.scoring import Scores, area_name
 from echodfkd_jax.files import path_of, plain
 from echodfkd_jax.networks.inference import predict_clips
 from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.refinement import refine
 from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.runs import checkpoints, following, provenance, run_config, watch
 from echodfkd_jax.runs.student import choose_student, has_run
@@ -84,6 +86,7 @@ def _evaluate(
             "definitions": DEFINITIONS,
             "student": student.fingerprint,
             "step": student.step,
+            "refined": which.refine,
             "data": data.identity,
             "bootstrap_samples": settings.bootstrap_samples,
             "seed": settings.seed,
@@ -99,7 +102,7 @@ def _evaluate(
         return done
     print(f"evaluating {source} on {data.name} ({data.about['directory']})")
     opened = data.open()
-    predict = functools.partial(_predict, student, settings.batch_size)
+    predict = functools.partial(_predict, student, settings.batch_size, which.refine)
     scores = Scores(
         opened.clips, predict, opened.masks_of, evaluators, batch_size=settings.batch_size
     )
@@ -138,13 +141,17 @@ def _open_evaluators(
     return evaluators | ({JUDGE: judging} if judging else {})
 
 
-def _predict(student: LoadedNetwork, batch_size: int, clips: Sequence[Clip]) -> list[NamedMasks]:
+def _predict(
+    student: LoadedNetwork, batch_size: int, refined: bool, clips: Sequence[Clip]
+) -> list[NamedMasks]:
     if len({clip.frames.shape for clip in clips}) == 1 and len(clips) == batch_size:
         frames = np.stack([clip.frames for clip in clips])
         found = list(predict_clips(student, frames, spread=over_local_devices))
     else:
         # Other sizes of batches would each be compiled; one by one is compiled once.
         found = [predict_clips(student, clip.frames[None])[0] for clip in clips]
+    if refined:
+        found = [refine(masks, clip.fps) for masks, clip in zip(found, clips)]
     return [NamedMasks(masks, student.structures) for masks in found]
 
 
@@ -190,7 +197,7 @@ def _watch(
         evaluators = _open_evaluators(config, settings)
         for step in following.saved_steps(workdir, settings.poll_s):
             count += 1
-            which = StudentSettings(checkpoint=step)
+            which = dataclasses.replace(last, checkpoint=step)
             try:
                 metrics = _evaluate(config, settings, which, evaluators, f"{WATCHED}/{step}")
             except UserError:

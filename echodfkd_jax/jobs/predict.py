@@ -8,7 +8,7 @@ said in `config.student`.
 import functools
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
@@ -35,7 +35,8 @@ def run(config: ml_collections.ConfigDict) -> None:
     """
     settings = PredictSettings.of(config.predict)
     output = files.path_of(settings.output or files.path_of(config.workdir) / "predictions")
-    load = functools.partial(choose_student, config.workdir, StudentSettings.of(config.student))
+    which = StudentSettings.of(config.student)
+    load = functools.partial(choose_student, config.workdir, which)
     if settings.stream:
         student = load()
         run_stream(student, settings.output and output)
@@ -56,7 +57,8 @@ def run(config: ml_collections.ConfigDict) -> None:
     student = load()
     print(f"student: {student.source} ({student.fingerprint})")
     files.make_folder(output)
-    rows = _predict_all(paths, student, settings, output)
+    outline = functools.partial(predict_file, refined=which.refine)
+    rows = _predict_all(paths, student, settings, output, outline)
     table = predictions.write_table(output, rows)
     failed = [row for row in rows if row["status"] != "ok"]
     if len(failed) == len(rows):
@@ -72,6 +74,7 @@ def _predict_all(
     student: LoadedNetwork,
     settings: PredictSettings,
     output: epath.Path,
+    outline: Callable[..., dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Predicts clip after clip; one that cannot be read is named and does not stop the others."""
     rows: list[dict[str, Any]] = []
@@ -79,7 +82,7 @@ def _predict_all(
         for path, name in zip(paths, finding.safe_names(paths)):
             row: dict[str, Any] = {"name": name, "source": str(path)}
             try:
-                content = predict_file(path, name, student, settings, output)
+                content = outline(path, name, student, settings, output)
             except DiskError:
                 raise
             except UserError as error:

@@ -36,10 +36,11 @@ def run(config: ml_collections.ConfigDict) -> None:
         UserError: a setting does not fit, there is no student, or the port is taken.
     """
     settings, how = ServeSettings.of(config.serve), PredictSettings.of(config.predict)
-    student = choose_student(config.workdir, StudentSettings.of(config.student))
+    which = StudentSettings.of(config.student)
+    student = choose_student(config.workdir, which)
 
     def predict(path: pathlib.Path, name: str, output: pathlib.Path) -> Mapping[str, Any]:
-        return predict_file(path, name, student, how, output)
+        return predict_file(path, name, student, how, output, refined=which.refine)
 
     listening = _listen(settings)
     # Compiled before the first visitor waits for it.

@@ -17,6 +17,7 @@ from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.refinement import refine
 from echodfkd_jax.reporting import predictions
 from echodfkd_jax.runs.student import load_student
 from echodfkd_jax.settings import PredictSettings
@@ -67,6 +68,7 @@ def predict(
     fps: float = 0.0,
     crop: str = "square",
     mirrored: str = "auto",
+    refined: bool = True,
 ) -> ClipPrediction:
     """Outlines the left ventricle in a clip, and what else the student knows, and measures it.
 
@@ -77,6 +79,7 @@ def predict(
         fps: frames per second; 0: what the file says.
         crop: "square" (the largest one around the middle) or "full" (squeezed).
         mirrored: whether left and right are exchanged: "yes", "no", or "auto" to find out.
+        refined: smooth the masks over time and keep the largest part of each.
 
     Raises:
         UserError: the clip cannot be read, or is of one grey throughout.
@@ -99,9 +102,10 @@ def predict(
     )
     if exchanged:
         fitted = fitted._replace(frames=mirror.mirror_frames(fitted.frames))
-    masks = NamedMasks(predict_clip(network, fitted.frames), network.structures)
-    square, side_mm = inputs.with_square_pixels(masks.of(LV), fitted)
     rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
+    found = predict_clip(network, fitted.frames)
+    masks = NamedMasks(refine(found, rate) if refined else found, network.structures)
+    square, side_mm = inputs.with_square_pixels(masks.of(LV), fitted)
     return ClipPrediction(
         clip=source,
         fitted=fitted,
@@ -120,6 +124,8 @@ def predict_file(
     student: LoadedNetwork,
     settings: PredictSettings,
     output: files.PathLike,
+    *,
+    refined: bool = True,
 ) -> dict[str, Any]:
     """Predicts one clip, writes its files, and returns the content of its JSON.
 
@@ -129,11 +135,19 @@ def predict_file(
         student: the network.
         settings: `crop` and `fps` are used.
         output: the folder of the results; it exists.
+        refined: see `predict`.
 
     Raises:
         UserError: the clip cannot be read, or is of one grey throughout.
     """
-    found = predict(path, student, fps=settings.fps, crop=settings.crop, mirrored=settings.mirrored)
+    found = predict(
+        path,
+        student,
+        fps=settings.fps,
+        crop=settings.crop,
+        mirrored=settings.mirrored,
+        refined=refined,
+    )
     clip, fitted, fps = found.clip, found.fitted, found.fps
     content = {
         "name": name,

@@ -20,6 +20,11 @@ class StudentSettings(Section):
     checkpoint: str | int = setting(
         "best", "of the run: 'best' (lowest validation loss), 'latest', or a step"
     )
+    refine: bool = setting(
+        True,
+        "smooth masks over 0.03 s and keep the largest part of each; False: as the network gives "
+        "them, which is how the published students were scored",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
