@@ -14,6 +14,7 @@ ones.
 
 import argparse
 import functools
+import pathlib
 from collections.abc import Iterable, Iterator
 
 import jax
@@ -22,6 +23,7 @@ import numpy as np
 from scipy import ndimage
 
 from echodfkd_jax.clips import echonet
+from echodfkd_jax.masks import MASK_THRESHOLD
 from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip
 
 DISTANCES = np.arange(-8, 13)
@@ -110,7 +112,7 @@ def generated(
 def recorded(folder: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Frames and the teacher's masks of a folder's clips."""
     for clip in echonet.open_folder(folder):
-        yield clip.frames, clip.teacher_mask > 127
+        yield clip.frames, clip.teacher_mask[..., 0] > MASK_THRESHOLD
 
 
 def table(rows: Profiles) -> str:
@@ -153,12 +155,13 @@ def main() -> None:
     options = parser.parse_args()
     made = generated(options.clips, poor_windows=options.poor_windows)
     sets = {"generated": profiles(made)}
-    if options.beside:
-        sets = {options.beside: profiles(recorded(options.beside)), **sets}
+    beside = pathlib.Path(options.beside).name
+    if beside:
+        sets = {beside: profiles(recorded(options.beside)), **sets}
     for name, rows in sets.items():
         print(f"{name}\n{table(rows)}")
-    if options.beside:
-        gap = gaps(sets[options.beside], sets["generated"])
+    if beside:
+        gap = gaps(sets[beside], sets["generated"])
         each = ", ".join(
             f"{phase} {region} {gap[i, j]:.1f}"
             for i, phase in enumerate(PHASES)

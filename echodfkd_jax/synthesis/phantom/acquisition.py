@@ -112,10 +112,10 @@ def sample_scanner(key: PRNGKeyArray, window: Window) -> Scanner:
     clutter = _clutter_level(k, depth, beam, poor=poor, good=good, murk=murk)
     texture = jax.random.normal(k.key(), (DEPTHS, BEAMS, 2))
     # Most pictures of blood are black; in some it is as grainy as the wall is bright.
-    noise_db = jnp.where(k.chance(0.3), k.uniform(-46.0, -28.0), k.uniform(-72.0, -50.0))
+    noise_db = jnp.where(k.chance(0.12), k.uniform(-46.0, -28.0), k.uniform(-72.0, -52.0))
     noise_db = noise_db + 8.0 * murk * depth + k.uniform(0.0, 16.0) * depth**2
     # Some scanners show blood grey rather than black.
-    soft = 1.0 * k.chance(0.12)
+    soft = 1.0 * k.chance(0.08)
     width = k.uniform(0.25, 0.85)
     lateral = jnp.exp(-0.5 * (jnp.arange(5) / width) ** 2)
     axial = jnp.stack([jnp.ones(()), k.uniform(0.0, 0.5)])
@@ -128,9 +128,9 @@ def sample_scanner(key: PRNGKeyArray, window: Window) -> Scanner:
         noise=amplitude(noise_db),
         lateral=lateral / norm,
         axial=axial,
-        compound=k.uniform(0.0, 0.25, (2,)),
+        compound=k.uniform(0.0, 0.35, (2,)),
         floor_db=k.normal(-31.0, 4.0, -44.0, -18.0),
-        range_db=k.normal(34.0, 6.0, 23.0, 56.0) + soft * k.uniform(6.0, 22.0),
+        range_db=k.normal(32.0, 4.5, 23.0, 48.0) + soft * k.uniform(4.0, 16.0),
         gamma=jnp.exp(k.normal(0.62, 0.2, -0.1, 1.1) - 0.4 * soft),
         white=k.normal(0.76, 0.08, 0.5, 0.95),
         blend=k.uniform(0.0, 0.5),
@@ -169,10 +169,10 @@ def _clutter_level(
     k: Draws, depth: Array, beam: Array, *, poor: Array | bool, good: Array | bool, murk: Array
 ) -> Float[Array, "d b"]:
     """Clutter that does not move, dB: near-field haze, broad veil, reverberation bands, fog."""
-    haze_db = k.uniform(-39.0, -13.0) + 4.0 * murk
-    haze = haze_db - depth / k.uniform(0.05, 0.3) * 0.5 * NEPER
+    haze_db = k.uniform(-42.0, -14.0) + 4.0 * murk
+    haze = haze_db - depth / k.uniform(0.04, 0.2) * 0.5 * NEPER
     veil_peak = k.uniform(0.0, 0.8)
-    veil_db = jnp.where(k.chance(0.3), k.uniform(-46.0, -28.0), k.uniform(-78.0, -50.0))
+    veil_db = jnp.where(k.chance(0.1), k.uniform(-46.0, -28.0), k.uniform(-78.0, -52.0))
     veil_db = veil_db + 6.0 * murk - jnp.where(good, 8.0, 0.0)
     veil = veil_db - 12.0 * ((depth - veil_peak) / 0.45) ** 2
     veil = veil + k.smooth_field(DEPTHS, BEAMS, 4, 5.0)

@@ -53,7 +53,7 @@ def sample_chambers(key: PRNGKeyArray, anatomy: Anatomy) -> Chambers:
             ]
         ),
         half=jnp.stack([anatomy.half_width.mean() * k.uniform(0.85, 1.4), ra_half]),
-        height=jnp.stack([k.uniform(6.0, 22.0), k.uniform(8.0, 22.0) + 0.3 * anatomy.rv_depth]),
+        height=jnp.stack([k.uniform(4.0, 19.0), k.uniform(8.0, 22.0) + 0.3 * anatomy.rv_depth]),
         gap=k.uniform(0.0, 4.0),
         power=k.uniform(1.8, 4.0),
         uneven=k.smooth_field(MAP_SIZE, MAP_SIZE, 12, k.uniform(0.0, 0.22)),

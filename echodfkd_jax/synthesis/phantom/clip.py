@@ -14,10 +14,10 @@ from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_window
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "5"
+VERSION = "6"
 # Share of poor windows among training clips; as many are fair. What is learned from them holds on
 # real clips; what is measured, on validation and test clips, is measured through clear ones.
-TRAINING_POOR_WINDOWS = 0.3
+TRAINING_POOR_WINDOWS = 0.2
 
 
 class SyntheticClip(NamedTuple):
@@ -210,6 +210,8 @@ def render(scene: Scene) -> SyntheticClip:
         u, v = motion.heart_coordinates(heart, now, pose, beam_x, beam_y)
         u0, v0 = motion.to_reference(heart, now, u, v)
         signal = jnp.take(scatterers, _cell(u0, v0), axis=0, mode="clip")
+        brighter = now.brightening * now.contraction * jnp.clip(u0 / 12.0, 0.0, 1.0)
+        signal = signal * amplitude(brighter)[..., None]
         glint = valves.leaflet_level(leaflets, heart, now, u, v)
         # The leaflets' own scatterers: any fixed field will do.
         signal = signal + texture[0] * amplitude(glint)[..., None]

@@ -66,8 +66,8 @@ def sample_tissue(key: PRNGKeyArray, window: Window) -> Tissue:
     """
     k = Draws(key)
     mess = by_window(window, clear=0.4, fair=jnp.where(k.chance(0.4), 0.4, 1.0), poor=1.0)
-    septal = k.normal(-9.0, 4.5, -22.0, 2.0)
-    lateral = septal - k.normal(18.5, 6.0, 0.0, 33.0)
+    septal = k.normal(-9.5, 3.0, -19.0, -1.0)
+    lateral = septal - k.normal(17.5, 3.5, 4.0, 28.0)
     merged = 1.0 * (k.chance(0.5) & (window == Grade.POOR))
     mass = k.normal(-21.0, 6.0, -36.0, 0.0)
     lateral = lateral + merged * (mass + k.uniform(-2.0, 3.0) - lateral)
@@ -75,15 +75,15 @@ def sample_tissue(key: PRNGKeyArray, window: Window) -> Tissue:
         blood=k.uniform(-66.0, -42.0),
         septal=septal,
         lateral=lateral,
-        lateral_rise=k.uniform(-4.0, 8.0) * (1.0 - merged),
-        lateral_slope=k.uniform(0.3, 1.8) * (1.0 - merged),
-        variation=mess * k.uniform(0.5, 6.0),
+        lateral_rise=k.uniform(-3.0, 6.0) * (1.0 - merged),
+        lateral_slope=k.uniform(0.0, 0.8) * (1.0 - merged),
+        variation=mess * k.uniform(0.5, 5.0),
         patches=k.uniform(0.0, 3.5),
-        apex_drop=by_window(window, clear=7.0, fair=16.0, poor=30.0) * k.uniform(-1.0, -0.2),
+        apex_drop=by_window(window, clear=16.0, fair=20.0, poor=30.0) * k.uniform(-1.0, -0.2),
         dim=k.uniform(4.0, 22.0),
         core=k.uniform(0.2, 0.8),
         outer_fade=k.uniform(0.0, 14.0),
-        trabecular=k.uniform(-16.0, 0.0),
+        trabecular=k.uniform(-4.0, 1.0),
         merged=merged,
         mass=mass,
     )
@@ -109,14 +109,15 @@ def echo_level(
     Inside the outline lies the trabeculated layer, which contraction presses out of it
     (`motion.to_reference`). Valve leaflets are not in this map.
     """
-    keys = jax.random.split(key, 7)
+    keys = jax.random.split(key, 8)
     level = surroundings(Draws(keys[0]), anatomy, tissue, place)
     level = lateral_mass(Draws(keys[1]), level, tissue, place)
     level = right_heart(Draws(keys[2]), level, anatomy, tissue, chambers, place)
     level = atria(Draws(keys[3]), level, tissue, chambers, place)
-    level = wall(Draws(keys[4]), level, tissue, place)
-    level = lumen(Draws(keys[5]), level, anatomy, tissue, place)
-    return annulus(Draws(keys[6]), level, anatomy, place)
+    core_db = muscle(Draws(keys[4]), tissue, place)
+    level = wall(Draws(keys[5]), level, core_db, tissue, place)
+    level = lumen(Draws(keys[6]), level, core_db, anatomy, tissue, place)
+    return annulus(Draws(keys[7]), level, anatomy, place)
 
 
 def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Level:
@@ -135,10 +136,10 @@ def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Le
         at_u, at_v = k.uniform(-70.0, 70.0), anatomy.length * k.uniform(0.6, 1.8)
         wide, high = k.uniform(4.0, 16.0), k.uniform(3.0, 12.0)
         spot = ((u - at_u) / wide) ** 2 + ((v - at_v) / high) ** 2
-        level = jnp.maximum(level, k.uniform(-32.0, 2.0) - 5.0 * spot)
+        level = jnp.maximum(level, k.uniform(-32.0, -1.0) - 5.0 * spot)
     # The pericardium behind the atria: a bright bow, to one side or right across.
     bow_at = anatomy.length + k.uniform(12.0, 50.0) - k.uniform(-0.002, 0.008) * u**2
-    bow = k.uniform(-20.0, 5.0) - 6.0 * ((v - bow_at) / k.uniform(1.5, 6.0)) ** 2
+    bow = k.uniform(-22.0, 3.0) - 6.0 * ((v - bow_at) / k.uniform(1.5, 6.0)) ** 2
     from_u = k.uniform(-80.0, 20.0)
     across = (u > from_u) & (u < from_u + k.uniform(30.0, 120.0)) & (place.below > 2.0)
     return jnp.where(across, jnp.maximum(level, bow), level)
@@ -197,8 +198,8 @@ def atria(k: Draws, level: Level, tissue: Tissue, chambers: Chambers, place: Pla
     return level
 
 
-def wall(k: Draws, level: Level, tissue: Tissue, place: Place) -> Level:
-    """The left ventricle's wall: levels by side, varied along it, dim inside, bright core."""
+def muscle(k: Draws, tissue: Tissue, place: Place) -> Level:
+    """The core of the left ventricle's wall, and of what continues it inward: by side, uneven."""
     s, side = jnp.clip(place.s, 0.0, 1.0), place.side
     septal = tissue.septal + k.smooth_curve(s, 4, tissue.variation)
     # Towards the apex the septum is often lost.
@@ -211,38 +212,51 @@ def wall(k: Draws, level: Level, tissue: Tissue, place: Place) -> Level:
     core_db = septal + (lateral - septal) * side
     unseen = k.uniform(0.1, 0.35)
     core_db = core_db + tissue.apex_drop * jnp.clip(1.0 - s / unseen, 0.0, 1.0)
-    core_db = core_db + k.clusters(MAP_SIZE, MAP_SIZE, 18, 3, tissue.patches)
+    return core_db + k.clusters(MAP_SIZE, MAP_SIZE, 18, 3, tissue.patches)
+
+
+def wall(k: Draws, level: Level, core_db: Level, tissue: Tissue, place: Place) -> Level:
+    """The left ventricle's wall: dim inside, bright core; laterally it begins without a border."""
+    side = place.side
+    inside = jnp.maximum(place.outside - place.gap, 0.0)
     through = jnp.clip(inside / (place.thickness - place.gap), 0.0, 1.0)
     softer = 1.0 - 0.7 * tissue.merged * side
-    dim = softer * tissue.dim * (1.0 - jnp.clip(through / tissue.core, 0.0, 1.0)) ** 1.5
+    dim = _inner_dim(tissue, place) * (1.0 - jnp.clip(through / tissue.core, 0.0, 1.0)) ** 1.5
     fade = softer * tissue.outer_fade * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
-    begins = edge(place.outside - place.gap, 1.0)
+    begins = jnp.maximum(edge(place.outside - place.gap, 1.0), side)
     wall_db = core_db - dim - fade + NEPER * jnp.log(begins + 1e-3)
     in_wall = (
         edge(place.outside, 1.0) * edge(place.thickness - place.outside) * edge(-place.below, 2.0)
     )
     level = put(level, jnp.maximum(wall_db, tissue.blood), in_wall)
     # The lateral epicardium and pericardium: a bright line or grey mass outside the wall.
-    pericardium = k.uniform(-42.0, -2.0) - 25.0 * tissue.merged
+    pericardium = k.uniform(-44.0, -6.0) - 25.0 * tissue.merged
     off = (place.outside - place.thickness - 1.5) / k.uniform(1.2, 5.0)
     line = pericardium + 12.0 * jnp.log(jnp.exp(-(off**2)) + 1e-4)
     shown = (side > 0.5) & (place.s > k.uniform(0.15, 0.9)) & (place.outside > place.gap)
     return jnp.maximum(level, jnp.where(shown & (place.below < 12.0), line, -90.0))
 
 
-def lumen(k: Draws, level: Level, anatomy: Anatomy, tissue: Tissue, place: Place) -> Level:
+def _inner_dim(tissue: Tissue, place: Place) -> Level:
+    """By how much the wall's inner side is darker than its core, dB: half as much laterally."""
+    softer = 1.0 - 0.7 * tissue.merged * place.side
+    return softer * tissue.dim * (1.0 - 0.5 * place.side)
+
+
+def lumen(
+    k: Draws, level: Level, core_db: Level, anatomy: Anatomy, tissue: Tissue, place: Place
+) -> Level:
     """The left ventricle's cavity: blood, trabeculae towards the wall, papillary muscles."""
     s = jnp.clip(place.s, 0.0, 1.0)
-    beside = jnp.minimum(tissue.septal - 6.0, tissue.lateral)
+    # As bright as the lateral wall's inner side: no border tells one from the other.
+    inner = core_db - _inner_dim(tissue, place)
+    dimmest = jnp.minimum(tissue.septal - 8.0, tissue.lateral - 0.5 * tissue.dim)
+    beside = dimmest + (inner - dimmest) * place.side
     grain = k.smooth_field(MAP_SIZE, MAP_SIZE, 40, k.uniform(2.0, 6.0))
     # Trabeculae are thickest laterally and at the apex.
     layer = per_side(anatomy.trabecular, place.side)
-    sharpness = k.uniform(1.0, 5.0)
-    within = jnp.maximum(
-        1.0 - jnp.maximum(-place.outside, 0.0) / layer, 1.0 - s / anatomy.apical_trabeculae
-    )
-    trabeculae = beside + tissue.trabecular + grain
-    trabeculae = trabeculae + NEPER * sharpness * jnp.minimum(within, 0.0)
+    depth = jnp.minimum(jnp.maximum(-place.outside, 0.0) / layer, s / anatomy.apical_trabeculae)
+    trabeculae = beside + tissue.trabecular + grain - k.uniform(5.0, 18.0) * depth
     inside = added(tissue.blood, trabeculae)
     for _ in range(3):
         at_s, at_side = k.uniform(0.2, 0.75), jnp.sign(k.uniform(-0.35, 1.0))
@@ -250,9 +264,9 @@ def lumen(k: Draws, level: Level, anatomy: Anatomy, tissue: Tissue, place: Place
         size = k.uniform(0.8, 3.8)
         stretch = k.uniform(1.5, 3.5)
         off_u, off_v = (place.u - at_u) / size, (place.v - at_s * anatomy.length) / (size * stretch)
-        muscle = k.uniform(-48.0, -6.0)
+        papillary = k.uniform(-50.0, -10.0)
         inside = jnp.maximum(
-            inside, muscle + 10.0 * jnp.log(jnp.exp(-(off_u**2) - off_v**2) + 1e-4)
+            inside, papillary + 10.0 * jnp.log(jnp.exp(-(off_u**2) - off_v**2) + 1e-4)
         )
     return put(level, inside, edge(-place.outside) * edge(-place.below) * edge(place.v))
 
@@ -260,7 +274,7 @@ def lumen(k: Draws, level: Level, anatomy: Anatomy, tissue: Tissue, place: Place
 def annulus(k: Draws, level: Level, anatomy: Anatomy, place: Place) -> Level:
     """Where the mitral plane meets the walls: knots, the posts below them, the atrial septum."""
     hinge = anatomy.half_width * anatomy.base_ratio + 0.5 * anatomy.thickness
-    knot = k.uniform(-38.0, 0.0, (2,))
+    knot = k.uniform(-38.0, -4.0, (2,))
     for index, sign in enumerate((-1.0, 1.0)):
         spread = k.uniform(1.2, 3.6)
         d2 = ((place.u - sign * hinge[index]) / spread) ** 2
@@ -270,7 +284,7 @@ def annulus(k: Draws, level: Level, anatomy: Anatomy, place: Place) -> Level:
         wide = k.uniform(1.5, 4.0) if index == 0 else k.uniform(2.0, 8.0)
         leans = k.uniform(-0.3, 0.3)
         outward = sign * (place.u - sign * (hinge[index] + wide)) - leans * place.below
-        post = k.uniform(-31.0, 0.0) - 6.0 * (outward / wide) ** 2
+        post = k.uniform(-32.0, -6.0) - 6.0 * (outward / wide) ** 2
         reach = k.uniform(2.0, 28.0)
         ends = 6.0 * jnp.maximum(place.below - reach, 0.0) / k.uniform(1.0, 8.0)
         level = jnp.maximum(level, jnp.where(place.below > 0, post - ends, -90.0))

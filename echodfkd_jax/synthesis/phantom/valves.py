@@ -51,7 +51,7 @@ def sample_valves(key: PRNGKeyArray, window: Window) -> Valves:
     return Valves(
         reach=base * k.uniform(0.8, 1.15, (4,)),
         level=level + tricuspid + k.normal(0.0, 3.0, -8.0, 8.0, (4,)),
-        thickness=k.uniform(0.4, 1.2, (4,)),
+        thickness=k.uniform(0.3, 1.0, (4,)),
         tent=k.normal(-0.06, 0.12, -0.35, 0.3, (4,)),
         swing=k.uniform(0.6, 1.35, (4,)),
         fading=k.uniform(0.0, 28.0, (4,)),
@@ -77,7 +77,7 @@ def leaflet_level(
     hinge_u = jnp.stack([-ends[0], ends[1], crux, crux - 2.0 * rv_half])
     # Readers draw the base on the ventricle's side of the closed leaflets.
     hinge_v = (
-        base + 0.7 + anatomy.base_tilt * hinge_u - jnp.asarray([0, 0, 1, 1], jnp.float32) * rv_up
+        base + 0.4 + anatomy.base_tilt * hinge_u - jnp.asarray([0, 0, 1, 1], jnp.float32) * rv_up
     )
     inward = jnp.asarray([1.0, -1.0, -1.0, 1.0], jnp.float32)
     half = jnp.stack([*([0.5 * (ends[0] + ends[1])] * 2), rv_half, rv_half])
