@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from echodfkd_jax.synthesis.phantom.decibels import NEPER, added, amplitude
 from echodfkd_jax.synthesis.phantom.draws import Draws
@@ -53,9 +53,8 @@ class Scanner(NamedTuple):
     sharpness: Float[Array, ""]
 
 
-def sample_sector(key: PRNGKeyArray) -> Sector:
+def sample_sector(k: Draws) -> Sector:
     """Draws a field of view: about 90 degrees, sometimes narrow, off-centre or cropped."""
-    k = Draws(key)
     narrow = jnp.where(k.chance(0.1), 0.75, 1.0)
     half = jnp.deg2rad(k.normal(45.0, 2.5, 32.0, 52.0)) * narrow
     return Sector(
@@ -96,13 +95,12 @@ def in_view(sector: Sector, x: Float[Array, "*n"], y: Float[Array, "*n"]) -> Boo
     return in_sector & (x >= 0) & (x < FRAME_SIZE) & (y >= 0) & (y < FRAME_SIZE)
 
 
-def sample_scanner(key: PRNGKeyArray, window: Window) -> Scanner:
+def sample_scanner(k: Draws, window: Window) -> Scanner:
     """Draws a scanner. How murky the window is sets haze, noise and shadows together.
 
     Clear windows, and two in five of the fair ones, have little haze, little noise and even gain.
     In two of three poor ones a fog of clutter lies over the near half, mostly heavier on one side.
     """
-    k = Draws(key)
     poor = window == Grade.POOR
     good = (window == Grade.CLEAR) | (k.chance(0.4) & ~poor)
     murk = jnp.where(good, 0.0, k.uniform(0.0, 1.0) ** 2)
@@ -282,9 +280,8 @@ def to_image(conversion: ScanConversion, grid: Float[Array, "d b"]) -> Float[Arr
     return image.reshape(FRAME_SIZE, FRAME_SIZE)
 
 
-def sample_markings(key: PRNGKeyArray, sector: Sector) -> Float[Array, "h w"]:
+def sample_markings(k: Draws, sector: Sector) -> Float[Array, "h w"]:
     """What the machine draws outside the sector: orientation mark, ruler with ticks, depth dots."""
-    k = Draws(key)
     y, x = jnp.meshgrid(jnp.arange(FRAME_SIZE) * 1.0, jnp.arange(FRAME_SIZE) * 1.0, indexing="ij")
 
     def dot(at_x: Array, at_y: Array, size: Array | float) -> Array:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.window import Window, by_window
@@ -51,14 +51,13 @@ class Anatomy(NamedTuple):
         return self.gap + self.wall
 
 
-def sample_anatomy(key: PRNGKeyArray, window: Window) -> Anatomy:
+def sample_anatomy(k: Draws, window: Window) -> Anatomy:
     """Draws a heart: from small and thick-walled to dilated, straight to strongly bowed.
 
     One in five is wider and longer than most. One in eight has a right ventricle under load:
     large, reaching up to the apex, beside a small left one. The worse the window, the more of the
     trabeculated layer looks solid.
     """
-    k = Draws(key)
     thick = by_window(window, clear=0.6, fair=0.8, poor=1.0)
     loaded = k.chance(0.12)
     dilated = k.chance(0.2) & ~loaded

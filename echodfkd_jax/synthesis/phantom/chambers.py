@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from echodfkd_jax.synthesis.phantom.anatomy import MAP_SIZE, Anatomy, Place
 from echodfkd_jax.synthesis.phantom.draws import Draws
@@ -37,9 +37,8 @@ class Chambers(NamedTuple):
     uneven: Float[Array, "n n"]
 
 
-def sample_chambers(key: PRNGKeyArray, anatomy: Anatomy) -> Chambers:
+def sample_chambers(k: Draws, anatomy: Anatomy) -> Chambers:
     """Draws chambers that fit beside and below a left ventricle."""
-    k = Draws(key)
     left_epicardium = anatomy.half_width[0] + anatomy.thickness[0]
     middle = 0.5 * (anatomy.half_width[1] - anatomy.half_width[0])
     ra_half = jnp.maximum(anatomy.rv_depth, 6.0) * k.uniform(0.5, 0.85)

@@ -51,14 +51,13 @@ _POSES = 8
 
 
 def _pose(
-    key: PRNGKeyArray, sector: acquisition.Sector, heart: anatomy.Anatomy, still: motion.Motion
+    k: Draws, sector: acquisition.Sector, heart: anatomy.Anatomy, still: motion.Motion
 ) -> motion.Pose:
     """The apex near the probe, the axis pointing down, tilted to either side.
 
     An examiner moves the probe until the ventricle is in the picture: the first of eight poses is
     taken that shows enough of its outline, which for one clip in six is not all of it.
     """
-    k = Draws(key)
     shown_at_least = jnp.where(k.chance(0.17), 0.72, 0.96)
     # A large right heart turns the left one away from it.
     turned = 0.009 * jnp.maximum(heart.rv_depth - 20.0, 0.0)
@@ -141,31 +140,32 @@ def sample_scene(
     key: PRNGKeyArray, *, num_frames: int, poor_windows: Float[Array, ""] | float = 0.0
 ) -> Scene:
     """Draws the heart, its motion, the scanner and the pose of one clip; see `make_clip`."""
-    keys = jax.random.split(key, 14)
-    window = sample_window(keys[12], poor_windows)
-    heart = anatomy.sample_anatomy(keys[0], window)
-    movement = motion.sample_motion(keys[1], num_frames)
-    sector = acquisition.sample_sector(keys[3])
+    keys = jax.random.split(key, 4)
+    k = Draws(keys[0])
+    window = sample_window(k, poor_windows)
+    heart = anatomy.sample_anatomy(k, window)
+    movement = motion.sample_motion(k, num_frames)
+    sector = acquisition.sample_sector(k)
     at_rest = movement._replace(contraction=jnp.zeros(()))
-    levels = tissue.sample_tissue(keys[11], window)
-    pose = _pose(keys[5], sector, heart, at_rest)
+    levels = tissue.sample_tissue(k, window)
+    pose = _pose(k, sector, heart, at_rest)
     # However the heart leans, its base lies about level in the picture.
     heart = heart._replace(base_tilt=jnp.clip(heart.base_tilt + 0.8 * pose.tilt, -0.35, 0.45))
-    scanner = acquisition.sample_scanner(keys[4], window)
+    scanner = acquisition.sample_scanner(k, window)
     return Scene(
         heart=heart,
-        others=chambers.sample_chambers(keys[13], heart),
+        others=chambers.sample_chambers(k, heart),
         levels=levels,
         movement=movement,
-        leaflets=valves.sample_valves(keys[2], window),
+        leaflets=valves.sample_valves(k, window),
         sector=sector,
         scanner=readable(scanner, sector, heart, levels, pose, at_rest, window),
         pose=pose,
-        markings=acquisition.sample_markings(keys[6], sector),
-        mm_per_px=Draws(keys[9]).uniform(1.2, 1.8),
-        level_key=keys[7],
-        scatterer_key=keys[8],
-        noise_key=keys[10],
+        markings=acquisition.sample_markings(k, sector),
+        mm_per_px=k.uniform(1.2, 1.8),
+        level_key=keys[1],
+        scatterer_key=keys[2],
+        noise_key=keys[3],
     )
 
 

@@ -1,6 +1,7 @@
 """Random numbers, drawn in one go and handed out one after another.
 
-A hundred separate draws would take XLA the better part of a minute to compile; two rows do not.
+XLA takes half a second to compile each draw from a key, and a clip needs hundreds: there are two
+rows instead, of uniform and of normal numbers, from which everything about a scene is taken.
 """
 
 import functools
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-_ROW = 256
+_NUM_UNIFORM, _NUM_NORMAL = 1024, 4096
 
 
 @functools.cache
@@ -32,8 +33,8 @@ class Draws:
 
     def __init__(self, key: PRNGKeyArray):
         k_uniform, k_normal, self._key = jax.random.split(key, 3)
-        self._uniform = jax.random.uniform(k_uniform, (_ROW,))
-        self._normal = jax.random.normal(k_normal, (_ROW,))
+        self._uniform = jax.random.uniform(k_uniform, (_NUM_UNIFORM,))
+        self._normal = jax.random.normal(k_normal, (_NUM_NORMAL,))
         self._used = {"uniform": 0, "normal": 0, "key": 0}
 
     def _take(self, row: Array, name: str, shape: tuple[int, ...]) -> Array:
@@ -42,8 +43,8 @@ class Draws:
             count *= size
         start = self._used[name]
         self._used[name] = start + count
-        if start + count > _ROW:
-            raise ValueError(f"more than {_ROW} {name} draws from one key")
+        if start + count > row.size:
+            raise ValueError(f"more than {row.size} {name} draws from one key")
         return row[start : start + count].reshape(shape)
 
     def key(self) -> PRNGKeyArray:
@@ -86,7 +87,7 @@ class Draws:
         self, height: int, width: int, cells: int, amplitude: Float[Array, ""] | float
     ) -> Float[Array, "h w"]:
         """A smooth random field: `cells` x `cells` normal values, enlarged bicubically."""
-        coarse = jax.random.normal(self.key(), (cells, cells), jnp.float32)
+        coarse = self._take(self._normal, "normal", (cells, cells))
         down = jnp.dot(_enlarging(cells, height), coarse, precision="highest")
         return amplitude * jnp.dot(down, _enlarging(cells, width).T, precision="highest")
 

@@ -8,7 +8,7 @@ the base moves more than the apex, and single regions may lag.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int
 
 from echodfkd_jax.synthesis.phantom.anatomy import Anatomy, cavity_profile, lateral, per_side
 from echodfkd_jax.synthesis.phantom.draws import Draws
@@ -59,10 +59,9 @@ def _rise(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
 
 
 def _beats(
-    key: PRNGKeyArray, num_frames: int
+    k: Draws, num_frames: int
 ) -> tuple[Float[Array, ""], Float[Array, "t"], Float[Array, "t"], Float[Array, "t"]]:
     """Frame rate, position in the beat (0..1), the beat's strength, and its length in seconds."""
-    k = Draws(key)
     fps = jnp.where(k.chance(0.5), 50.0, jnp.exp(k.uniform(3.0, 4.38)))
     # One whole beat has to fit: a clip without a systole has no end-systole to find.
     longest_s = jnp.clip(0.9 * num_frames / fps, 0.4, 1.5)
@@ -80,10 +79,9 @@ def _beats(
     return fps, jnp.clip(phase, 0.0, 1.0), strengths[index], lengths[index]
 
 
-def sample_motion(key: PRNGKeyArray, num_frames: int) -> Motion:
+def sample_motion(k: Draws, num_frames: int) -> Motion:
     """Draws beats, ejection fraction (10 to 80 %), regional motion, drift and valve timing."""
-    k = Draws(key)
-    fps, phase, strength, length_s = _beats(k.key(), num_frames)
+    fps, phase, strength, length_s = _beats(k, num_frames)
     # Systole shortens less than diastole when the heart is fast (Weissler: about 0.3 s + little).
     systole = jnp.clip((0.22 + 0.12 * length_s) / length_s * k.uniform(0.85, 1.12), 0.22, 0.62)
     filling = jnp.clip(k.uniform(0.13, 0.24) / length_s, 0.1, 0.7 * (1.0 - systole))

@@ -57,14 +57,13 @@ class Tissue(NamedTuple):
     mass: Float[Array, ""]
 
 
-def sample_tissue(key: PRNGKeyArray, window: Window) -> Tissue:
+def sample_tissue(k: Draws, window: Window) -> Tissue:
     """Draws how well the wall is seen.
 
     The septum, which the beam meets at an angle, is the brightest; the lateral wall, along the
     beam, is 13 dB darker on average, and the apex has hardly a border at all. Through a poor window
     more is lost, or cannot be told from what lies beside it.
     """
-    k = Draws(key)
     mess = by_window(window, clear=0.4, fair=jnp.where(k.chance(0.4), 0.4, 1.0), poor=1.0)
     septal = k.normal(-9.5, 3.0, -19.0, -1.0)
     lateral = septal - k.normal(17.5, 3.5, 4.0, 28.0)
@@ -109,15 +108,15 @@ def echo_level(
     Inside the outline lies the trabeculated layer, which contraction presses out of it
     (`motion.to_reference`). Valve leaflets are not in this map.
     """
-    keys = jax.random.split(key, 8)
-    level = surroundings(Draws(keys[0]), anatomy, tissue, place)
-    level = lateral_mass(Draws(keys[1]), level, tissue, place)
-    level = right_heart(Draws(keys[2]), level, anatomy, tissue, chambers, place)
-    level = atria(Draws(keys[3]), level, tissue, chambers, place)
-    core_db = muscle(Draws(keys[4]), tissue, place)
-    level = wall(Draws(keys[5]), level, core_db, tissue, place)
-    level = lumen(Draws(keys[6]), level, core_db, anatomy, tissue, place)
-    return annulus(Draws(keys[7]), level, anatomy, place)
+    k = Draws(key)
+    level = surroundings(k, anatomy, tissue, place)
+    level = lateral_mass(k, level, tissue, place)
+    level = right_heart(k, level, anatomy, tissue, chambers, place)
+    level = atria(k, level, tissue, chambers, place)
+    core_db = muscle(k, tissue, place)
+    level = wall(k, level, core_db, tissue, place)
+    level = lumen(k, level, core_db, anatomy, tissue, place)
+    return annulus(k, level, anatomy, place)
 
 
 def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Level:

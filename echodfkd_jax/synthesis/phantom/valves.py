@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from echodfkd_jax.synthesis.phantom.anatomy import Anatomy
 from echodfkd_jax.synthesis.phantom.draws import Draws
@@ -35,13 +35,12 @@ class Valves(NamedTuple):
     rv_offset: Float[Array, "2"]
 
 
-def sample_valves(key: PRNGKeyArray, window: Window) -> Valves:
+def sample_valves(k: Draws, window: Window) -> Valves:
     """Draws leaflets: thick and bright, or through a poor window down to barely visible.
 
     Closed leaflets are what tells the ventricle from the atrium: where nothing else is hidden, they
     are not.
     """
-    k = Draws(key)
     base = jnp.asarray([1.15, 0.85, 0.9, 0.95], jnp.float32)
     z = k.normal(0.0, 1.0, -3.2, 3.2)
     seen = jnp.clip(-17.0 + 5.0 * z, -26.0, 0.0)

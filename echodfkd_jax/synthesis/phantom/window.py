@@ -2,9 +2,10 @@
 
 import enum
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
+
+from echodfkd_jax.synthesis.phantom.draws import Draws
 
 
 class Grade(enum.IntEnum):
@@ -19,9 +20,9 @@ class Grade(enum.IntEnum):
 Window = Int[Array, ""] | Grade
 
 
-def sample_window(key: PRNGKeyArray, poor_windows: Float[Array, ""] | float) -> Window:
+def sample_window(k: Draws, poor_windows: Float[Array, ""] | float) -> Window:
     """Draws a grade: poor with a probability of `poor_windows`, fair with the same, else clear."""
-    draw = jax.random.uniform(key)
+    draw = k.uniform(0.0, 1.0)
     not_clear = jnp.where(draw < poor_windows, Grade.POOR, Grade.FAIR)
     return jnp.where(draw < 2.0 * poor_windows, not_clear, Grade.CLEAR)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.synthesis.phantom.anatomy import sample_anatomy
+from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.motion import (
     Pose,
     apex_position,
@@ -22,7 +23,11 @@ from echodfkd_jax.synthesis.phantom.window import Grade
 
 @pytest.fixture(scope="module")
 def heart():
-    return sample_anatomy(jax.random.key(0), Grade.CLEAR)
+    return sample_anatomy(Draws(jax.random.key(0)), Grade.CLEAR)
+
+
+def drawn(seed, num_frames):
+    return sample_motion(Draws(jax.random.key(seed)), num_frames)
 
 
 def still(motion, contraction):
@@ -32,20 +37,20 @@ def still(motion, contraction):
 
 def test_contraction_stays_between_rest_and_full_systole():
     for seed in range(20):
-        motion = sample_motion(jax.random.key(seed), 64)
+        motion = drawn(seed, 64)
         assert float(motion.contraction.min()) >= 0
         assert float(motion.contraction.max()) <= 1
 
 
 def test_most_clips_hold_a_whole_systole():
-    strongest = [float(sample_motion(jax.random.key(s), 64).contraction.max()) for s in range(40)]
+    strongest = [float(drawn(s, 64).contraction.max()) for s in range(40)]
     assert np.mean(np.asarray(strongest) > 0.9) > 0.8
 
 
 def test_valves_are_shut_at_the_height_of_systole():
     openings = []
     for seed in range(10):
-        motion = sample_motion(jax.random.key(seed), 64)
+        motion = drawn(seed, 64)
         contraction, opening = np.asarray(motion.contraction), np.asarray(motion.opening)
         # The frames just before the largest contraction belong to ejection.
         before = slice(max(contraction.argmax() - 3, 0), contraction.argmax())
@@ -56,7 +61,7 @@ def test_valves_are_shut_at_the_height_of_systole():
 
 
 def test_at_rest_tissue_is_where_the_reference_map_has_it(heart):
-    motion = still(sample_motion(jax.random.key(1), 8), 0.0)
+    motion = still(drawn(1, 8), 0.0)
     u = jnp.asarray([-30.0, -8.0, 3.0, 12.0, 40.0])
     v = jnp.asarray([5.0, 20.0, 30.0, 45.0, 80.0])
     u0, v0 = to_reference(heart, motion, u, v)
@@ -65,12 +70,12 @@ def test_at_rest_tissue_is_where_the_reference_map_has_it(heart):
 
 
 def test_the_base_moves_towards_the_apex_by_the_shortening(heart):
-    motion = still(sample_motion(jax.random.key(1), 8), 1.0)._replace(shortening=jnp.asarray(0.25))
+    motion = still(drawn(1, 8), 1.0)._replace(shortening=jnp.asarray(0.25))
     assert float(base_position(heart, motion)) == pytest.approx(0.75 * float(heart.length))
 
 
 def test_without_compaction_points_inside_stay_inside(heart):
-    motion = still(sample_motion(jax.random.key(2), 8), 1.0)._replace(compaction=jnp.zeros(()))
+    motion = still(drawn(2, 8), 1.0)._replace(compaction=jnp.zeros(()))
     rest = motion._replace(contraction=jnp.zeros(()))
     u, v = jnp.meshgrid(jnp.linspace(-40, 40, 81), jnp.linspace(-5, 80, 86))
     now = np.asarray(cavity_mask(heart, motion, u, v))
@@ -82,7 +87,9 @@ def test_without_compaction_points_inside_stay_inside(heart):
 
 def test_contraction_presses_the_trabeculae_out_of_the_outline(heart):
     heart = heart._replace(trabecular=jnp.asarray([1.0, 2.0]))
-    motion = still(sample_motion(jax.random.key(2), 8), 1.0)._replace(compaction=jnp.ones(()))
+    motion = still(drawn(2, 8), 1.0)._replace(
+        compaction=jnp.ones(()), narrowing=jnp.full(2, 0.4), apical_excess=jnp.zeros(2)
+    )
     s = jnp.full(2, 0.6)
     side = jnp.asarray([0.0, 1.0])
     now, _ = half_widths(heart, motion, s, side)
@@ -96,7 +103,7 @@ def test_contraction_presses_the_trabeculae_out_of_the_outline(heart):
 
 def test_volume_is_the_disks_on_the_drawn_mask(heart):
     straight = heart._replace(base_tilt=jnp.zeros(()))
-    motion = still(sample_motion(jax.random.key(3), 8), 0.4)
+    motion = still(drawn(3, 8), 0.4)
     u, v = jnp.meshgrid(jnp.arange(-60, 60, 0.25), jnp.arange(-5, 90, 0.25))
     mask = np.asarray(cavity_mask(straight, motion, u, v))
     diameters = mask.sum(1) * 0.25
@@ -105,7 +112,7 @@ def test_volume_is_the_disks_on_the_drawn_mask(heart):
 
 
 def test_image_coordinates_are_the_inverse_of_heart_coordinates(heart):
-    motion = still(sample_motion(jax.random.key(0), 8), 0.0)
+    motion = still(drawn(0, 8), 0.0)
     motion = motion._replace(drift=jnp.zeros(2), rock=jnp.zeros(()))
     pose = Pose(jnp.asarray(52.0), jnp.asarray(9.0), jnp.asarray(0.3))
     u, v = jnp.asarray([-10.0, 0.0, 14.0]), jnp.asarray([5.0, 20.0, 40.0])

@@ -13,7 +13,7 @@ from echodfkd_jax.synthesis.phantom.window import Grade
 
 @pytest.fixture(scope="module")
 def heart():
-    heart = sample_anatomy(jax.random.key(3), Grade.CLEAR)
+    heart = sample_anatomy(Draws(jax.random.key(3)), Grade.CLEAR)
     return heart._replace(base_tilt=jnp.zeros(()), ripple=jnp.zeros(2))
 
 
@@ -24,7 +24,7 @@ def place(heart):
 
 @pytest.fixture(scope="module")
 def others(heart):
-    return chambers.sample_chambers(jax.random.key(4), heart)
+    return chambers.sample_chambers(Draws(jax.random.key(4)), heart)
 
 
 def test_decibels_are_of_the_amplitude():
@@ -69,7 +69,7 @@ def test_the_wall_lies_around_the_cavity_and_the_other_chambers_where_they_belon
 
 def test_the_wall_begins_beyond_a_gap_that_is_as_dark_as_blood(heart, place, others):
     wide = heart._replace(gap=jnp.full(2, 3.0), trabecular=jnp.full(2, 0.3))
-    levels = tissue.sample_tissue(jax.random.key(5), Grade.CLEAR)
+    levels = tissue.sample_tissue(Draws(jax.random.key(5)), Grade.CLEAR)
     levels = levels._replace(blood=jnp.asarray(-60.0), septal=jnp.asarray(0.0))
     at = jax.jit(places)(wide)
     level = np.asarray(jax.jit(tissue.echo_level)(jax.random.key(6), wide, levels, others, at))

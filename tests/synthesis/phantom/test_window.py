@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from echodfkd_jax.synthesis.phantom.anatomy import sample_anatomy
+from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.valves import sample_valves
 from echodfkd_jax.synthesis.phantom.window import Grade, by_window, sample_window
 
@@ -11,7 +12,7 @@ from echodfkd_jax.synthesis.phantom.window import Grade, by_window, sample_windo
 @pytest.mark.parametrize("poor", [0.0, 0.2, 0.5])
 def test_fair_windows_are_as_many_as_poor_ones(poor):
     keys = jax.random.split(jax.random.key(3), 4000)
-    drawn = jax.vmap(sample_window, in_axes=(0, None))(keys, poor)
+    drawn = jax.vmap(lambda key: sample_window(Draws(key), poor))(keys)
     shares = np.bincount(drawn, minlength=3) / len(keys)
     np.testing.assert_allclose(shares, [1 - 2 * poor, poor, poor], atol=0.03)
 
@@ -22,7 +23,7 @@ def test_each_grade_has_its_number():
 
 
 def test_the_worse_the_window_the_more_trabeculae_look_solid():
-    layers = [sample_anatomy(jax.random.key(0), grade).trabecular for grade in Grade]
+    layers = [sample_anatomy(Draws(jax.random.key(0)), grade).trabecular for grade in Grade]
     assert (layers[0] < layers[1]).all() and (layers[1] < layers[2]).all()
 
 
@@ -30,7 +31,7 @@ def test_closed_leaflets_are_seen_unless_the_window_is_poor():
     keys = jax.random.split(jax.random.key(1), 500)
 
     def dimmest(grade):
-        draw = jax.vmap(lambda key: sample_valves(key, grade).level[:2])
+        draw = jax.vmap(lambda key: sample_valves(Draws(key), grade).level[:2])
         return float(draw(keys).min())
 
     assert dimmest(Grade.CLEAR) == dimmest(Grade.FAIR) > -35.0
