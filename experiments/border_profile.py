@@ -22,6 +22,7 @@ import numpy as np
 from scipy import ndimage
 
 from echodfkd_jax.clips import echonet
+from echodfkd_jax.masks import MASK_THRESHOLD
 from echodfkd_jax.synthesis import TRAINING_POOR_WINDOWS, make_clip
 
 DISTANCES = np.arange(-8, 13)
@@ -110,7 +111,7 @@ def generated(
 def recorded(folder: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Frames and the teacher's masks of a folder's clips."""
     for clip in echonet.open_folder(folder):
-        yield clip.frames, clip.teacher_mask > 127
+        yield clip.frames, clip.teacher_mask[..., 0] > MASK_THRESHOLD
 
 
 def table(rows: Profiles) -> str:
