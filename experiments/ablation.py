@@ -21,7 +21,6 @@ import optax
 import tqdm
 
 from benchmarks import timing  # noqa: F401  (configures JAX as main.py does)
-from echodfkd_jax.clips import echonet
 from echodfkd_jax.datasets.generators import maker
 from echodfkd_jax.evaluation.correlation import pearson
 from echodfkd_jax.evaluation.segmentation import dice
@@ -36,6 +35,7 @@ from echodfkd_jax.synthesis.phantom.clip import Scene, SyntheticClip, render, sa
 from echodfkd_jax.training.input import GeneratorInput
 from echodfkd_jax.training.state import create_state
 from echodfkd_jax.training.step import train_step
+from experiments.border_profile import recorded
 
 BATCH, WINDOW, STEPS = 8, 16, 300
 TEST_CLIPS, TEST_FRAMES, TEST_SEED = 24, 48, 12345
@@ -250,9 +250,7 @@ def main() -> None:
     generated = [tuple(map(np.asarray, generate(key)[:2])) for key in keys]
     scores = {"generated": score(model, variables, generated)}
     if options.clips_dir:
-        folder = echonet.open_folder(options.clips_dir)
-        real = [(clip.frames, clip.teacher_mask[..., 0] > MASK_THRESHOLD) for clip in folder]
-        scores["clips_dir"] = score(model, variables, real)
+        scores["clips_dir"] = score(model, variables, list(recorded(options.clips_dir)))
     run = {name: getattr(options, name) for name in ("without", "steps", "seed")}
     print(json.dumps({**run, **scores, "commit": provenance.commit()}))
 
