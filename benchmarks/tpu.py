@@ -32,7 +32,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from echodfkd_jax.training.settings import AugmentSettings, ParallelSettings
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
@@ -41,6 +40,7 @@ from benchmarks.hlo_cost import cost_of_program
 from configs import synthetic
 from echodfkd_jax.networks.blocks import FORMS
 from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.settings import AugmentSettings, ParallelSettings
 from echodfkd_jax.training.augmentation import make_augment
 from echodfkd_jax.training.parallel import Parallel
 from echodfkd_jax.training.state import TrainState

@@ -21,11 +21,10 @@ import optax
 import tqdm
 
 from benchmarks import timing  # noqa: F401  (configures JAX as main.py does)
-from echodfkd_jax.clips import echonet
 from echodfkd_jax.datasets.generators import maker
 from echodfkd_jax.evaluation.correlation import pearson
 from echodfkd_jax.evaluation.segmentation import dice
-from echodfkd_jax.masks import LV_ALONE
+from echodfkd_jax.masks import LV_ALONE, MASK_THRESHOLD
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.unet import UNet
@@ -36,6 +35,7 @@ from echodfkd_jax.synthesis.phantom.clip import Scene, SyntheticClip, render, sa
 from echodfkd_jax.training.input import GeneratorInput
 from echodfkd_jax.training.state import create_state
 from echodfkd_jax.training.step import train_step
+from experiments.border_profile import recorded
 
 BATCH, WINDOW, STEPS = 8, 16, 300
 TEST_CLIPS, TEST_FRAMES, TEST_SEED = 24, 48, 12345
@@ -218,7 +218,7 @@ def score(model: UNet, variables: Mapping, clips: list[tuple[np.ndarray, np.ndar
     """
     rows = []
     for frames, masks in clips:
-        found = predict_clip(LoadedNetwork(model, variables), frames)[..., 0] > 127
+        found = predict_clip(LoadedNetwork(model, variables), frames)[..., 0] > MASK_THRESHOLD
         own, theirs = (np.sum(each, axis=(1, 2)).astype(np.float64) for each in (found, masks))
         rows.append(
             (
@@ -235,12 +235,14 @@ def score(model: UNet, variables: Mapping, clips: list[tuple[np.ndarray, np.ndar
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    known = families()
-    parser.add_argument("--without", default="nothing", choices=sorted(known))
+    parser.add_argument("--without", default="nothing", help="one of `families`")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clips_dir", default="")
     options = parser.parse_args()
+    known = families()
+    if options.without not in known:
+        parser.error(f"--without={options.without}: expected one of {', '.join(known)}")
     make = clips_without(known[options.without])
     model, variables = train(make, steps=options.steps, seed=options.seed)
     generate = jax.jit(functools.partial(make_clip, num_frames=TEST_FRAMES))
@@ -248,9 +250,7 @@ def main() -> None:
     generated = [tuple(map(np.asarray, generate(key)[:2])) for key in keys]
     scores = {"generated": score(model, variables, generated)}
     if options.clips_dir:
-        folder = echonet.open_folder(options.clips_dir)
-        real = [(clip.frames, clip.teacher_mask > 127) for clip in folder]
-        scores["clips_dir"] = score(model, variables, real)
+        scores["clips_dir"] = score(model, variables, list(recorded(options.clips_dir)))
     run = {name: getattr(options, name) for name in ("without", "steps", "seed")}
     print(json.dumps({**run, **scores, "commit": provenance.commit()}))
 

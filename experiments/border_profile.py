@@ -110,7 +110,7 @@ def generated(
 
 
 def recorded(folder: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Frames and the teacher's masks of a folder's clips."""
+    """Frames and the teacher's cavity masks of a folder's clips."""
     for clip in echonet.open_folder(folder):
         yield clip.frames, clip.teacher_mask[..., 0] > MASK_THRESHOLD
 

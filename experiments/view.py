@@ -1,23 +1,21 @@
 """How often a clip is said not to look like an apical four-chamber view: prints JSON.
 
-    python experiments/view.py [STUDENT.safetensors]
+    python -m experiments.view [STUDENT.safetensors]
 
 Run it when the student's weights change: the limits in `echodfkd_jax/measurement/view.py` should be
 no tighter than those it prints under the same names. Of `generated` at most 0.05 should be refused,
 of the others as many as can be. A minute or two on two CPU cores.
 """
 
+import argparse
 import functools
 import json
 import pathlib
-import sys
 from collections.abc import Iterator
 
 import cv2
 import jax
 import numpy as np
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from echodfkd_jax.measurement.view import describe_view
 from echodfkd_jax.networks.inference import predict_clip
@@ -31,8 +29,10 @@ NUM_FRAMES = 32
 PASSED = 0.97
 
 
-def main(weights: str = "best") -> None:
-    student = load_student(weights)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("student", nargs="?", default="best")
+    student = load_student(parser.parse_args().student)
     clips = generated(SEED, NUM_CLIPS)
     kinds = {
         "generated": clips,
@@ -110,4 +110,4 @@ def _turn(clip: np.ndarray, degrees: float) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()

@@ -3,8 +3,8 @@
 The limits come from generated clips: with the best shipped student, 96 % of 160 pass. Refused are
 all clips of noise, all photographs, 84 % of generated clips turned by 60 to 300 degrees and 81 % of
 those upside down; a mirrored one is no other view. How unsure masks are is their network's own:
-`experiments/view.py` measures it again, which new weights ask for. The limits leave room for
-students that are less sure than the best one.
+`python -m experiments.view` measures it again, which new weights ask for. The limits leave room
+for students that are less sure than the best one.
 """
 
 import math

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from experiments.border_profile import DISTANCES, frame_profile, gaps, profiles
+from experiments.border_profile import DISTANCES, frame_profile, gaps, profiles, recorded
+from tests.clips.echonet_folder import beat, build_synthetic
 
 
 def disc(radius=30):
@@ -28,6 +29,16 @@ def test_largest_frames_are_ed_and_smallest_es():
     rows = profiles([(frames, masks)])
     assert np.nanmax(rows[0]) == 0.0
     assert np.nanmin(rows[1]) == 100.0
+
+
+def test_a_folder_gives_frames_and_cavities_of_the_same_shape(tmp_path):
+    folder = build_synthetic(tmp_path, num_clips=1, num_frames=6)
+    drawn = beat(6)[1]
+    (folder / "TeacherMasks").mkdir()
+    np.save(folder / "TeacherMasks" / "sample_000000.npy", drawn)
+    ((frames, masks),) = recorded(folder)
+    assert frames.shape == (6, 112, 112)
+    np.testing.assert_array_equal(masks, drawn > 127)
 
 
 def test_the_gap_is_the_mean_distance_over_what_both_have():

@@ -77,7 +77,7 @@ def test_nothing_is_no_view(frames):
 
 @pytest.mark.slow
 def test_the_limits_fit_the_shipped_student():
-    # Where this fails after a new training, `python experiments/view.py` says what the limits are.
+    # Where this fails after a new training, `python -m experiments.view` says what the limits are.
     student = load_student()
     make = jax.jit(functools.partial(make_clip, num_frames=32, poor_windows=TRAINING_POOR_WINDOWS))
     clips = [np.asarray(make(key).frames) for key in jax.random.split(jax.random.key(5), 20)]
