@@ -50,9 +50,8 @@ def test_scores_of_a_network_that_is_always_right(monkeypatch):
     masks = np.zeros((6, 8, 8), bool)
     masks[:, 2:6, 2:6] = True
     masks[3:, 5] = False
-    monkeypatch.setattr(
-        ablation, "predict_clip", lambda network, frames: 255 * masks.astype(np.uint8)
-    )
+    soft = 255 * masks[..., None].astype(np.uint8)
+    monkeypatch.setattr(ablation, "predict_clip", lambda network, frames: soft)
     found = ablation.score(ablation.UNet(), {}, [(np.zeros((6, 8, 8), np.uint8), masks)])
     assert found == {
         "dice": 1.0,
