@@ -224,12 +224,12 @@ def _depth(dataset: Any, region: Region) -> _Convert:
             return _stretch(shown, 0.0, 2.0**depth - 1)
 
         return look_up
-    has_window = _window(dataset) is not None
-    if bits <= 8 and not signed and not has_window:
+    window = _window(dataset)
+    if bits <= 8 and not signed and window is None:
         return lambda picture: picture.astype(np.uint8)
     low, high = _used_range(dataset, region)
-    if has_window:
-        center, width, shape = _window(dataset)
+    if window is not None:
+        center, width, shape = window
         modality = pixels.apply_modality_lut(np.array([low, high]), dataset)
         inside = min(modality.max(), center + width / 2) - max(modality.min(), center - width / 2)
         if inside > _MIN_WINDOW_OVERLAP * float(np.ptp(modality)):

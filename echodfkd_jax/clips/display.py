@@ -108,7 +108,8 @@ def square_pixels(frames: Frames, aspect: float) -> UInt8[np.ndarray, "t square_
         frames: uint8 (t, h, w).
         aspect: width over height of their pixels; nan: unknown, taken as square.
     """
-    height, width = square_shape(*frames.shape[1:], aspect)
+    _, height, width = frames.shape
+    height, width = square_shape(height, width, aspect)
     if (height, width) == frames.shape[1:]:
         return frames
     square = np.empty((len(frames), height, width), np.uint8)

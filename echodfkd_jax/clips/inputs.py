@@ -145,8 +145,8 @@ def _with_square_pixels(path: pathlib.Path, clip: SourceClip) -> SourceClip:
     measured = horizontal / vertical
     aspect = clip.pixel_aspect if math.isnan(measured) else measured
     notes = clip.notes + display.describe(clip.turn, aspect)
-    shape = display.square_shape(*clip.frames.shape[1:], aspect)
-    video.check_size(path, len(clip.frames), *shape)
+    count, height, width = clip.frames.shape
+    video.check_size(path, count, *display.square_shape(height, width, aspect))
     frames = display.square_pixels(clip.frames, aspect)
     spacing = clip.spacing_mm if display.is_square(aspect) else (min(clip.spacing_mm),) * 2
     return clip._replace(frames=frames, spacing_mm=spacing, notes=notes, pixel_aspect=aspect)

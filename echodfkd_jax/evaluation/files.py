@@ -143,6 +143,16 @@ def read_shown(directory: files.PathLike) -> list[ShownClip]:
 
 
 def _write_shown(path: pathlib.Path, clip: ShownClip) -> None:
+    arrays: dict[str, Any] = {
+        file_stem(key, structure): value
+        for structure, (frames, masks) in clip.references.items()
+        for key, value in (("reference_frames", frames), ("reference_masks", masks))
+    }
+    arrays |= {
+        file_stem(f"mask_{model}", structure): mask
+        for structure, masks in clip.masks.items()
+        for model, mask in masks.items()
+    }
     np.savez_compressed(
         path,
         name=np.array(clip.name),
@@ -150,16 +160,7 @@ def _write_shown(path: pathlib.Path, clip: ShownClip) -> None:
         fps=np.float64(clip.fps),
         phase_frames=np.array([clip.ed_frame, clip.es_frame]),
         frames=clip.frames,
-        **{
-            file_stem(key, structure): value
-            for structure, (frames, masks) in clip.references.items()
-            for key, value in (("reference_frames", frames), ("reference_masks", masks))
-        },
-        **{
-            file_stem(f"mask_{model}", structure): mask
-            for structure, masks in clip.masks.items()
-            for model, mask in masks.items()
-        },
+        **arrays,
     )
 
 

@@ -113,7 +113,7 @@ def format_entry(found: Mapping[str, Any] | None, decimals: int) -> str:
     if found is None:
         return "-"
     value = f"{found['value']:.{decimals}f}"
-    low, high = found.get("ci95") or found.get("interval")
+    low, high = found.get("ci95") or found["interval"]
     if low is None:
         return value
     return f"{value} [{low:.{decimals}f}, {high:.{decimals}f}]"

@@ -4,6 +4,8 @@ The ventricle is cut across its long axis into disks of equal height, each a cir
 (Lang et al., chamber quantification, J Am Soc Echocardiogr 2015, 28:1-39: 20 disks).
 """
 
+from typing import cast
+
 import numpy as np
 import scipy.ndimage
 from jaxtyping import Bool, Float64
@@ -48,7 +50,7 @@ def largest_part(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
     One stray pixel far away would otherwise become the end of the long axis.
     """
-    labels, count = scipy.ndimage.label(mask)
+    labels, count = cast(tuple[np.ndarray, int], scipy.ndimage.label(mask))
     if count <= 1:
         return mask
     sizes = np.bincount(labels.ravel())[1:]

@@ -80,7 +80,7 @@ def clip_pictures(
     pictures = []
     for index, frame in enumerate(frames):
         drawn = {"reference": reference[index]} if index in reference else {}
-        drawn |= {model: mask[index] for model, mask in reversed(masks.items())}
+        drawn |= {model: mask[index] for model, mask in reversed(list(masks.items()))}
         picture = draw_outlines(frame, drawn, scale=scale)
         if marks and index in marks:
             picture[: 2 * scale] = marks[index]

@@ -245,7 +245,7 @@ def _figure(style: str, size: tuple[float, float], columns: int = 1) -> Iterator
     from matplotlib.figure import Figure
 
     ink, paper, grid = _INK[style], _PAPER[style], _GRID[style]
-    look = {
+    look: dict[Any, Any] = {
         "text.color": ink,
         "axes.edgecolor": grid,
         "axes.labelcolor": ink,

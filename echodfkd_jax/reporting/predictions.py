@@ -119,11 +119,13 @@ def write_table(directory: files.PathLike, rows: Sequence[Mapping[str, Any]]) ->
         rows: of each clip: name, source and status, and what its JSON has.
     """
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, _COLUMNS, restval="", extrasaction="ignore")
+    writer: csv.DictWriter[str] = csv.DictWriter(table, _COLUMNS, restval="", extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        texts = {"remarks": " ".join(row.get("remarks", ()))}
-        texts["num_beats"] = len(row["beats"]) if "beats" in row else ""
+        texts = {
+            "remarks": " ".join(row.get("remarks", ())),
+            "num_beats": len(row["beats"]) if "beats" in row else "",
+        }
         writer.writerow({**row, **texts})
     return files.write_text(files.path_of(directory) / TABLE_FILE, table.getvalue())
 

@@ -5,7 +5,7 @@ import os
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from etils import epath
@@ -146,8 +146,9 @@ class _Events:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2
 
+        messages = cast(Any, event_pb2)  # protobuf makes the classes when they are imported.
         self._sent = _Sent(folder)
-        self._folder, self._summary, self._new = self._sent.local, summary, event_pb2.Event
+        self._folder, self._summary, self._new = self._sent.local, summary, messages.Event
         files.make_folder(self._folder)
         with writing(self._folder):
             # Two writers of one folder and one second would share a file otherwise.
@@ -155,7 +156,7 @@ class _Events:
                 str(self._folder / "events"), f".{os.getpid()}.{time.monotonic_ns()}"
             )
         if resume_step:
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            start = messages.SessionLog(status=messages.SessionLog.START)
             self._add(self._new(step=resume_step + 1, file_version="brain.Event:2"))
             self._add(self._new(step=resume_step + 1, session_log=start))
 

@@ -11,7 +11,7 @@ config.teacher = {
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,9 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import Structures
 from echodfkd_jax.teachers.base import FrameTeacher
 from echodfkd_jax.types import Clip
+
+# JAX or NumPy.
+AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 
 MEANS = ("probabilities", "logits")
 # A member's probabilities are kept this far from 0 and 1 before their logits are taken: one that
@@ -92,7 +95,8 @@ def load(
             "config.teacher.members is empty; an ensemble needs at least one, such as "
             "{'name': 'unet'}"
         )
-    teachers = [load_teacher(**dict(member)) for member in members]
+    # One's own has the methods of a FrameTeacher too, whatever its class.
+    teachers = [cast(FrameTeacher, load_teacher(**dict(member))) for member in members]
     return combine(teachers, member_weights=member_weights, mean=mean)
 
 
@@ -130,10 +134,10 @@ def combine(
 
 
 def weighted_mean(
-    votes: Sequence[Float[Array, "n h w s"]] | Sequence[Float[np.ndarray, "n h w s"]],
+    votes: Sequence[Float[AnyArray, "n h w s"]],
     weights: Sequence[float],
     mean: str,
-) -> Float[Array, "n h w s"] | Float[np.ndarray, "n h w s"]:
+) -> Float[AnyArray, "n h w s"]:
     """Weighted mean of members' probabilities.
 
     Args:
@@ -143,7 +147,8 @@ def weighted_mean(
         mean: "probabilities", or "logits": of the log-odds, turned back into a probability.
     """
     if mean == "probabilities":
-        return sum(weight * vote for weight, vote in zip(weights, votes, strict=True))
+        total = sum(weight * vote for weight, vote in zip(weights, votes, strict=True))
+        return cast(AnyArray, total)
     xp = votes[0].__array_namespace__()
     votes = [xp.clip(vote, CERTAINTY_MARGIN, 1 - CERTAINTY_MARGIN) for vote in votes]
     logits = [xp.log(vote) - xp.log1p(-vote) for vote in votes]

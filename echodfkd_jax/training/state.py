@@ -1,7 +1,7 @@
 """What training changes from step to step, and the optimiser that changes it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -120,10 +120,10 @@ def from_tree(template: TrainState, tree: dict[str, Any]) -> TrainState:
     Raises:
         ValueError: `tree` belongs to another model or optimiser; the message names the difference.
     """
-    wanted = traverse_util.flatten_dict(
+    wanted: dict[str, Any] = traverse_util.flatten_dict(
         serialization.to_state_dict(template), keep_empty_nodes=True, sep="/"
     )
-    found = traverse_util.flatten_dict(tree, sep="/")
+    found: dict[str, Any] = traverse_util.flatten_dict(tree, sep="/")
     for name, leaf in wanted.items():
         if leaf is traverse_util.empty_node:
             continue
@@ -132,4 +132,4 @@ def from_tree(template: TrainState, tree: dict[str, Any]) -> TrainState:
             raise ValueError(f"{name} is {shape} in the checkpoint, {leaf.shape} in the model")
         wanted[name] = jnp.asarray(found[name])
     nested = traverse_util.unflatten_dict(wanted, sep="/")
-    return serialization.from_state_dict(template, nested)
+    return cast(TrainState, serialization.from_state_dict(template, nested))
