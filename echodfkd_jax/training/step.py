@@ -96,9 +96,8 @@ def train_step(
     grad_norm = optax.tree.norm(gradient)
     metrics = _sum({"loss_sum": loss_sum, "count": jnp.float32(clips)}, axis_name)
     metrics["grad_norm"] = grad_norm
-    metrics["finite"] = (jnp.isfinite(metrics["loss_sum"]) & jnp.isfinite(grad_norm)).astype(
-        jnp.float32
-    )
+    finite = jnp.isfinite(metrics["loss_sum"]) & jnp.isfinite(grad_norm)
+    metrics["finite"] = finite.astype(jnp.float32)
     state = dataclasses.replace(
         state,
         step=state.step + 1,
