@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 from etils import epath
+from tensorflow_datasets.core.utils.py_utils import classproperty
 
 from echodfkd_jax import files
 from echodfkd_jax.datasets import labels, sources
@@ -52,13 +53,14 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         "of the project tells which files go where."
     )
 
+    builder_config: EchoClipsConfig  # tfds allows None, where a class has no configurations.
     teacher_options: Mapping[str, Any] | None = None
 
     def __init__(self, *, file_format: str | None = "array_record", **kwargs: Any) -> None:
         super().__init__(file_format=file_format, **kwargs)
         self._bar: _Bar | None = None
 
-    @tfds.core.utils.classproperty
+    @classproperty
     @classmethod
     def builder_configs(cls) -> dict[str, EchoClipsConfig]:
         """Every configuration that has a name."""
@@ -140,6 +142,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         mask_folder = teacher.mask_folder if recipe.structures == LV_ALONE else None
         clips = sources.open_source(recipe, folder, mask_folder)
         identities = {"teacher": teacher.fingerprint, **clips.identities}
+        assert self.info.metadata is not None  # `_info` gives them.
         self.info.metadata.update(recipe=recipe.to_json(), **identities)
         cache = labels.LabelCache.for_identities(self.labels_dir, identities)
         lengths = {split: len(clips.splits[split]) for split in recipes.SPLITS}

@@ -72,7 +72,8 @@ class ClipSource:
             import tensorflow_datasets as tfds
 
             builder = tfds.builder_from_directory(str(self.directory))
-            self._records = builder.as_data_source(split=self.split)
+            # tfds' decorator hides the method's signature.
+            self._records = builder.as_data_source(split=self.split)  # pyright: ignore[reportCallIssue]
         return self._records
 
 

@@ -178,6 +178,7 @@ def open_source(
         return _open_generated(recipe)
     if recipe.is_own:
         return _open_own(recipe, folder)
+    assert folder is not None  # Recorded clips are in one.
     root = echonet.find_folder(folder)
     if recipe.source != "folder" and not (root / "FileList.csv").is_file():
         raise UserError(f"{folder}: no FileList.csv there or one or two folders below it")

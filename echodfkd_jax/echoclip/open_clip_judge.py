@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -173,7 +173,7 @@ def _embed_images(
 ) -> Float32[Array, "b d"]:
     images = preprocess(frames, architecture.image_size_px, architecture.mean, architecture.std)
     tower = ImageTower(architecture, jnp.dtype(dtype), _precision(dtype))
-    return _unit_length(tower.apply({"params": params}, images))
+    return _unit_length(cast(Array, tower.apply({"params": params}, images)))
 
 
 @functools.partial(jax.jit, static_argnames=("architecture", "dtype"))
@@ -185,7 +185,7 @@ def _embed_texts(
     dtype: str,
 ) -> Float32[Array, "b d"]:
     tower = TextTower(architecture, jnp.dtype(dtype), _precision(dtype))
-    return _unit_length(tower.apply({"params": params}, tokens))
+    return _unit_length(cast(Array, tower.apply({"params": params}, tokens)))
 
 
 def _precision(dtype: str) -> jax.lax.Precision | None:

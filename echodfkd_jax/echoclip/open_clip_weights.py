@@ -41,7 +41,7 @@ def params_from_open_clip(
         UserError: an entry is missing, left over, or of another shape.
     """
     state_dict = _without_prefix(state_dict)
-    places = traverse_util.flatten_dict(_template(architecture))
+    places: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(_template(architecture))
     keys = {torch_key(path): path for path in places}
     _refuse(source, "has no entry", keys.keys() - state_dict.keys())
     _refuse(source, "has entries that the model lacks:", state_dict.keys() - keys.keys())
@@ -108,9 +108,10 @@ def torch_key(path: tuple[str, ...]) -> str:
         `("image", "stages_2", "blocks_11", "mlp_fc1", "kernel")` gives
         `"visual.trunk.stages.2.blocks.11.mlp.fc1.weight"`.
     """
+    leaf = path[-1]
     if len(path) < 3:  # the text tower's own parameters and the logit scale
-        return path[-1]
-    tower, *modules, leaf = path
+        return leaf
+    tower, *modules, _ = path
     name = re.sub(r"(stem|stages|blocks|downsample)_(\d+)", r"\1.\2", ".".join(modules))
     name = re.sub(r"(mlp|attn)_", r"\1.", name)
     if name == "head_proj":

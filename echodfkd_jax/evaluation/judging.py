@@ -114,7 +114,7 @@ def open_judging(section: Mapping[str, Any], workdir: files.PathLike) -> Judging
     }
     if ":" in name:
         options = dict(section.get("options", {}))
-    sentences = {
+    sentences: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list | tuple) else value
         for key, value in section["prompts"].items()
     }

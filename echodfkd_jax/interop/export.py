@@ -1,7 +1,7 @@
 """Trained models in formats that run without this project: StableHLO (ONNX: `onnx_export.py`)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -53,5 +53,5 @@ def _probabilities(
     model: nn.Module, variables: Mapping[str, Any], frames: UInt8[Array, "b t h w"]
 ) -> Float32[Array, "b t h w *s"]:
     video = frames[..., None].astype(jnp.float32)
-    logits = model.apply(variables, video, train=False)
+    logits = cast(Array, model.apply(variables, video, train=False))
     return jax.nn.sigmoid(logits[..., 0] if structures_of(model) == LV_ALONE else logits)

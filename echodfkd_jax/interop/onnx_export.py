@@ -8,8 +8,9 @@ safetensors and jax2onnx is needed here, and nothing but onnxruntime to run the 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,13 +18,13 @@ from jaxtyping import Array, Float32
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE
-from echodfkd_jax.networks.convlstm import ConvLSTMUNet
+from echodfkd_jax.networks.loaded import structures_of
 from echodfkd_jax.networks.shipped import load_student
 
 
 def export_onnx(
     path: str | Path,
-    model: ConvLSTMUNet,
+    model: nn.Module,
     variables: Mapping[str, Any],
     *,
     height: int = 112,
@@ -56,8 +57,8 @@ def export_onnx(
     constants = jax.tree.map(np.asarray, dict(variables))
 
     def probabilities(frames: Float32[Array, "1 t h w"]) -> Float32[Array, "1 t h w *s"]:
-        logits = model.apply(constants, frames[..., None], train=False)
-        return jax.nn.sigmoid(logits[..., 0] if model.structures == LV_ALONE else logits)
+        logits = cast(Array, model.apply(constants, frames[..., None], train=False))
+        return jax.nn.sigmoid(logits[..., 0] if structures_of(model) == LV_ALONE else logits)
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ def variables_from_torch(
     prefix = _PARALLEL_PREFIX
     if not (state_dict and all(key.startswith(prefix) for key in state_dict)):
         prefix = ""
-    places = traverse_util.flatten_dict(template)
+    places: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(template)
     shapes = {}
     for path, value in places.items():
         shape = tuple(value.shape)

@@ -22,7 +22,7 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import files, table
 from echodfkd_jax.evaluation.data import open_data
 from echodfkd_jax.evaluation.evaluator import Evaluator, open_evaluators
-from echodfkd_jax.evaluation.judging import JUDGE, open_judging
+from echodfkd_jax.evaluation.judging import JUDGE, Judging, open_judging
 from echodfkd_jax.evaluation.scoring import Scores, area_name
 from echodfkd_jax.files import path_of, plain
 from echodfkd_jax.networks.inference import predict_clips
@@ -106,6 +106,7 @@ def _evaluate(
     scores = Scores(
         opened.clips, predict, opened.masks_of, evaluators, batch_size=settings.batch_size
     )
+    judging = evaluators.get(JUDGE)
     metrics = {
         "name": name,
         "checkpoint_step": student.step,  # null of a student that is no run's
@@ -115,7 +116,7 @@ def _evaluate(
         "num_weights": sum(leaf.size for leaf in jax.tree.leaves(student.variables["params"])),
         "structures": list(scores.structures),
         "models": {"student": student.fingerprint} | data.models,
-        "judge": evaluators[JUDGE].judge.name if JUDGE in evaluators else None,
+        "judge": judging.judge.name if isinstance(judging, Judging) else None,
         "ranked_by": scores.ranked_by,
         "commit": provenance.commit(),
         "environment": provenance.environment(),

@@ -95,6 +95,7 @@ def _check(
     elif asked.is_own:
         expected["source"] = sources.find_source(asked.source, clips_dir).identity
     else:
+        assert clips_dir is not None  # Recorded clips are in one.
         expected["source"] = sources.folder_fingerprint(clips_dir)
     dataset.check_metadata(target, expected)
 

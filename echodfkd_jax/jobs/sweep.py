@@ -50,7 +50,9 @@ def run(config: ml_collections.ConfigDict) -> None:
         print(f"sweep: size {size}, {number} of {len(parsed)}", flush=True)
         one = _of_size(config, folder / size, blocks, layers)
         train.run(one)
-        rows.append(_row(size, files.read_metrics(evaluate.run(one))))
+        directory = evaluate.run(one)
+        assert directory is not None  # None comes of watching alone.
+        rows.append(_row(size, files.read_metrics(directory)))
         # After every size: a sweep takes days, and what there is can be looked at.
         _write(folder, rows)
     print(_text(rows))

@@ -88,9 +88,11 @@ def _kernel_gradient_by_patches(inputs: Array, cotangent: Array) -> Array:
     def add(total: Array, chunk: tuple[Array, Array]) -> tuple[Array, None]:
         return total + _patch_product(*chunk), None
 
-    chunks = [a.reshape(n // size, size, *a.shape[1:]) for a in (inputs, cotangent)]
+    def cut(array: Array) -> Array:
+        return array.reshape(n // size, size, *array.shape[1:])
+
     zeros = jnp.zeros((3, 3, channels, cotangent.shape[-1]), jnp.float32)
-    return jax.lax.scan(add, varying_like(zeros, cotangent), tuple(chunks))[0]
+    return jax.lax.scan(add, varying_like(zeros, cotangent), (cut(inputs), cut(cotangent)))[0]
 
 
 def _patch_product(inputs: Array, cotangent: Array) -> Array:

@@ -97,7 +97,9 @@ class Backbone(nn.Module):
         x = nn.relu(
             _norm("bn1", self.dtype)(_conv(64, 7, name="conv1", dtype=self.dtype, stride=2)(x))
         )
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        # Its padding has no annotation, only a default that is text.
+        around = ((1, 1), (1, 1))
+        x = nn.max_pool(x, (3, 3), (2, 2), around)  # pyright: ignore[reportArgumentType]
         for stage, (blocks, width, stride, first_dilation, dilation) in enumerate(STAGES, start=1):
             for block in range(blocks):
                 x = Bottleneck(

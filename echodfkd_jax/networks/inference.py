@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -106,7 +106,7 @@ def begin(
 def _predict_chunk(
     model: nn.Module, variables: Mapping[str, Any], frames: UInt8[Array, "b t h w"]
 ) -> UInt8[Array, "b t h w s"]:
-    return _soft_mask(model.apply(variables, _video(frames), train=False))
+    return _soft_mask(cast(Array, model.apply(variables, _video(frames), train=False)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -123,7 +123,7 @@ def _continue(
         carry, masks = found
         frame = jax.lax.dynamic_slice_in_dim(frames, number, 1, axis=1)
         carry, logits = model.apply(variables, carry, _video(frame), method="advance")
-        mask = _soft_mask(logits)
+        mask = _soft_mask(cast(Array, logits))
         return carry, jax.lax.dynamic_update_slice_in_dim(masks, mask, number, axis=1)
 
     none = jnp.zeros((*frames.shape, len(structures_of(model))), jnp.uint8)

@@ -6,6 +6,7 @@ its masks stay as they are.
 """
 
 import math
+from typing import cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -61,7 +62,8 @@ def keep_largest(masks: UInt8[np.ndarray, "t h w s"]) -> UInt8[np.ndarray, "t h 
     kept = masks.copy()
     for frame in kept:
         for mask in np.moveaxis(frame, -1, 0):
-            parts, count = ndimage.label(mask > MASK_THRESHOLD)
+            found = ndimage.label(mask > MASK_THRESHOLD)
+            parts, count = cast(tuple[np.ndarray, int], found)
             if count > 1:
                 sizes = np.bincount(parts.ravel())[1:]
                 mask[(parts > 0) & (parts != 1 + np.argmax(sizes))] = 0

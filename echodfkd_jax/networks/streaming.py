@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ def step(
     """
     video = frame[None, None, :, :, None].astype(jnp.float32)
     carry, logits = model.apply(variables, carry, video, method="advance")
-    logits = logits[0, 0]
+    logits = cast(Array, logits)[0, 0]
     mask = jnp.round(255 * jax.nn.sigmoid(logits)).astype(jnp.uint8)
     return carry, FrameMask(logits, mask)
 

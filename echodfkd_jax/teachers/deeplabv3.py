@@ -9,7 +9,7 @@ checkpoint is not part of this project; with a copy, in a config:
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -125,7 +125,7 @@ def frame_logits(
 ) -> Float32[Array, "n h w"]:
     """Grey frames (n, h, w), 0..255, to logits (n, h, w), normalised as the weights expect."""
     rgb = (frames[..., None] - jnp.array(CHANNEL_MEAN)) / jnp.array(CHANNEL_STD)
-    return DeepLabV3(dtype=dtype).apply(variables, rgb)
+    return cast(Array, DeepLabV3(dtype=dtype).apply(variables, rgb))
 
 
 @functools.partial(jax.jit, static_argnames="dtype")

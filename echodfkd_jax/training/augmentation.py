@@ -103,11 +103,12 @@ def augment_clip(
         stands = jax.random.uniform(keys["still"]) < settings.still
         video, target = (jnp.where(stands, each[:1], each) for each in (video, target))
     grey = video.astype(jnp.float32)
+    _, height, width = grey.shape
     if settings.sector_degrees:
         cut = settings.sector_degrees * jax.random.uniform(keys["sector"], (2,))
-        grey = jnp.where(sector(*grey.shape[1:], SECTOR_HALF_DEGREES - cut), grey, 0.0)
+        grey = jnp.where(sector(height, width, SECTOR_HALF_DEGREES - cut), grey, 0.0)
     if settings.shift or settings.rotation_degrees or settings.scale:
-        matrix, offset = _draw_movement(keys["move"], grey.shape[1:], settings)
+        matrix, offset = _draw_movement(keys["move"], (height, width), settings)
         grey = resample(grey, matrix, offset)
         target = _to_uint8(resample(target.astype(jnp.float32), matrix, offset))
     if settings.speckle:

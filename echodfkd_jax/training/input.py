@@ -158,7 +158,7 @@ class DatasetInput:
 
     def batch(self, step: int) -> Batch:
         """See `Input`."""
-        return self._train[step]
+        return _at(self._train, step)
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """See `Input`."""
@@ -170,7 +170,8 @@ class DatasetInput:
         for _ in range(self._validation_steps):
             batch = next(batches, None)
             # The processes before this one may have read the last windows.
-            yield _pad(batch or self._first_validation[0], self._rows, empty=batch is None)
+            shown = batch or _at(self._first_validation, 0)
+            yield _pad(shown, self._rows, empty=batch is None)
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """See `Input`."""
@@ -264,11 +265,18 @@ class GeneratorInput:
         if self._settings.target == "reference":
             target = mask.astype(jnp.uint8) * jnp.uint8(255)
         else:
+            assert self._teacher is not None  # Needed for this target.
             prob = jax.vmap(self._teacher)(frames.astype(jnp.float32))
             target = jnp.round(255.0 * prob).astype(jnp.uint8)
         every = self._settings.subsample
         video, target = frames[:, :, ::every, ::every], target[:, :, ::every, ::every]
         return {"video": video[..., None], "target": target}
+
+
+def _at(batches: grain.MapDataset, index: int) -> Batch:
+    batch = batches[index]
+    assert batch is not None  # grain gives None for what a filter drops; there is no filter.
+    return batch
 
 
 def _numbered(numbers: np.ndarray, *, stream: int) -> Batch:

@@ -22,6 +22,8 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import ParallelSettings
 
 _AXIS = "data"
+# The class is in jaxlib's binary, which no annotation describes.
+_Devices = Sequence[jax.Device]  # pyright: ignore[reportInvalidTypeForm]
 
 
 def join(settings: ParallelSettings) -> None:
@@ -140,7 +142,7 @@ class Parallel:
         self,
         settings: ParallelSettings,
         batch_size: int,
-        devices: Sequence[jax.Device] | None = None,
+        devices: _Devices | None = None,
         *,
         accumulate_steps: int = 1,
     ) -> None:
@@ -241,6 +243,6 @@ class Parallel:
         )
 
 
-def _mesh(devices: Sequence[jax.Device]) -> Mesh:
+def _mesh(devices: _Devices) -> Mesh:
     # Auto: with explicit axes, the default, gradients of convolutions fail.
     return Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,))

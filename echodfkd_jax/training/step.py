@@ -6,8 +6,9 @@ BatchNorm's statistics those of the whole batch, so that the numbers do not depe
 A model without one keeps statistics per device, and the running ones become the devices' mean.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -95,10 +96,10 @@ def train_step(
     grad_norm = optax.tree.norm(gradient)
     metrics = _sum({"loss_sum": loss_sum, "count": jnp.float32(clips)}, axis_name)
     metrics["grad_norm"] = grad_norm
-    metrics["finite"] = (jnp.isfinite(metrics["loss_sum"]) & jnp.isfinite(grad_norm)).astype(
-        jnp.float32
-    )
-    state = state.replace(
+    finite = jnp.isfinite(metrics["loss_sum"]) & jnp.isfinite(grad_norm)
+    metrics["finite"] = finite.astype(jnp.float32)
+    state = dataclasses.replace(
+        state,
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
         batch_stats=batch_stats,
@@ -130,7 +131,7 @@ def eval_step(
         float32 scalars over the whole batch: `loss_sum`, `dice_sum` and their `count`.
     """
     data = expand(batch)
-    logits = model.apply(variables, data["video"].astype(jnp.float32), train=False)
+    logits = _logits(model, variables, data)
     weight = batch["weight"]
     losses = loss(logits, data["target"], data.get("frame_weights"))
     dice = dice_per_clip(soft_mask(logits), data["target"], data.get("frame_weights"))
@@ -147,8 +148,13 @@ def predict_step(
 ) -> dict[str, jax.Array]:
     """Frames, targets and soft masks of one batch, uint8 (b, t, h, w, _), to be looked at."""
     data = expand(batch)
-    logits = model.apply(variables, data["video"].astype(jnp.float32), train=False)
+    logits = _logits(model, variables, data)
     return {**data, "predicted": soft_mask(logits)}
+
+
+def _logits(model: nn.Module, variables: dict[str, Any], data: dict[str, jax.Array]) -> jax.Array:
+    video = data["video"].astype(jnp.float32)
+    return cast(jax.Array, model.apply(variables, video, train=False))
 
 
 def _over_parts(

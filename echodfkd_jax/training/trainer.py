@@ -142,7 +142,7 @@ class Trainer:
                 write=lambda step, scalars: write_scalars(
                     step, (step - 1) // self.steps_per_epoch + 1, scalars
                 ),
-                learning_rate=lambda step: float(self._schedule(step)),
+                learning_rate=lambda step: float(np.asarray(self._schedule(step))),
                 log_every_steps=self._settings.log_every_steps,
                 batch_size=self._settings.batch_size,
                 first_step=progress.step,

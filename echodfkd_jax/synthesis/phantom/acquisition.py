@@ -6,7 +6,7 @@ is converted to an image. Envelope detection of the complex signal gives fully d
 that moves with the tissue because the scatterers do.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -277,7 +277,7 @@ def to_image(conversion: ScanConversion, grid: Float[Array, "d b"]) -> Float[Arr
         weight[i] * jnp.take(flat, index + offset, mode="clip")
         for i, offset in enumerate((0, 1, BEAMS, BEAMS + 1))
     )
-    return image.reshape(FRAME_SIZE, FRAME_SIZE)
+    return cast(Array, image).reshape(FRAME_SIZE, FRAME_SIZE)
 
 
 def sample_markings(k: Draws, sector: Sector) -> Float[Array, "h w"]:
