@@ -3,6 +3,7 @@
 Input: raw grey frames, one byte a pixel, 112 rows of 112, one frame after the other, no header.
 """
 
+import io
 import json
 import pathlib
 import sys
@@ -74,7 +75,7 @@ def run_stream(network: LoadedNetwork, output: files.PathLike = "") -> None:
         print(f"{count} frames; {median:.1f} ms, 95 % within {late:.1f} ms", file=sys.stderr)
 
 
-def read_frames(source: BinaryIO) -> Iterator[UInt8[np.ndarray, "112 112"]]:
+def read_frames(source: io.BufferedIOBase | BinaryIO) -> Iterator[UInt8[np.ndarray, "112 112"]]:
     """Yields raw frames as they arrive.
 
     Raises:
