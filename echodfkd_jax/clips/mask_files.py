@@ -69,5 +69,6 @@ def _to_soft_mask(path: pathlib.Path, masks: np.ndarray) -> SoftMask:
                 f"{path}: masks are {masks.dtype}, {wide.min()} to {wide.max()}; expected uint8, "
                 "bool, or float probabilities 0..1"
             )
-        target[:] = np.rint(255 * wide)
+        wide *= 255
+        target[:] = np.rint(wide, out=wide)
     return soft
