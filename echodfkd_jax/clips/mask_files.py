@@ -15,6 +15,9 @@ from echodfkd_jax.types import SoftMask
 
 SUFFIXES = (".seg.npz", ".seg.npy", ".npz", ".npy")
 
+# Pixels of a float mask that are converted at once.
+_PIXELS_AT_ONCE = 2**20
+
 
 def find_mask_file(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     """The mask file of a clip in a folder, or None."""
@@ -61,14 +64,17 @@ def _to_soft_mask(path: pathlib.Path, masks: np.ndarray) -> SoftMask:
     if masks.dtype.kind != "f":
         raise UserError(f"{path}: masks are {masks.dtype}; expected uint8, bool or float")
     soft = np.empty(masks.shape, np.uint8)
-    for frame, target in zip(masks, soft):  # The whole at once would take several times as much.
-        wide = frame.astype(np.result_type(frame, np.float32))  # float16 is slow.
-        # Written so that nan is refused too.
-        if not (wide.min() >= 0 and wide.max() <= 1):
-            raise UserError(
-                f"{path}: masks are {masks.dtype}, {wide.min()} to {wide.max()}; expected uint8, "
-                "bool, or float probabilities 0..1"
-            )
-        wide *= 255
-        target[:] = np.rint(wide, out=wide)
+    rows = max(1, _PIXELS_AT_ONCE // masks.shape[2])
+    for frame, target in zip(masks, soft):
+        for first in range(0, len(frame), rows):  # The whole would take several times as much.
+            part = frame[first : first + rows]
+            wide = part.astype(np.result_type(part, np.float32))  # float16 is slow.
+            # Written so that nan is refused too.
+            if not (wide.min() >= 0 and wide.max() <= 1):
+                raise UserError(
+                    f"{path}: masks are {masks.dtype}, {wide.min()} to {wide.max()}; expected "
+                    "uint8, bool, or float probabilities 0..1"
+                )
+            wide *= 255
+            target[first : first + rows] = np.rint(wide, out=wide)
     return soft
