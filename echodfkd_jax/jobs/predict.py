@@ -18,7 +18,6 @@ from etils import epath
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import finding
 from echodfkd_jax.errors import DiskError, UserError
-from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.prediction.clip import predict_file
 from echodfkd_jax.prediction.stream import run_stream
 from echodfkd_jax.reporting import predictions
@@ -57,8 +56,10 @@ def run(config: ml_collections.ConfigDict) -> None:
     student = load()
     print(f"student: {student.source} ({student.fingerprint})")
     files.make_folder(output)
-    outline = functools.partial(predict_file, refined=which.refine)
-    rows = _predict_all(paths, student, settings, output, outline)
+    outline = functools.partial(
+        predict_file, student=student, settings=settings, output=output, refined=which.refine
+    )
+    rows = _predict_all(paths, outline)
     table = predictions.write_table(output, rows)
     failed = [row for row in rows if row["status"] != "ok"]
     if len(failed) == len(rows):
@@ -70,11 +71,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
 
 def _predict_all(
-    paths: Sequence[pathlib.Path],
-    student: LoadedNetwork,
-    settings: PredictSettings,
-    output: epath.Path,
-    outline: Callable[..., dict[str, Any]],
+    paths: Sequence[pathlib.Path], outline: Callable[[pathlib.Path, str], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Predicts clip after clip; one that cannot be read is named and does not stop the others."""
     rows: list[dict[str, Any]] = []
@@ -82,7 +79,7 @@ def _predict_all(
         for path, name in zip(paths, finding.safe_names(paths)):
             row: dict[str, Any] = {"name": name, "source": str(path)}
             try:
-                content = outline(path, name, student, settings, output)
+                content = outline(path, name)
             except DiskError:
                 raise
             except UserError as error:

@@ -68,6 +68,7 @@ def report_clip(
     fps: float = math.nan,
     pixel_spacing_mm: float = math.nan,
     times_s: Float64[np.ndarray, "t"] | None = None,
+    view: View | None = None,
 ) -> ClipReport:
     """Finds the beats in a clip's soft masks and measures each of them.
 
@@ -76,6 +77,8 @@ def report_clip(
         fps: frames per second; nan when unknown.
         pixel_spacing_mm: side of a mask's pixel; nan when unknown.
         times_s: of every frame, where they are not evenly spaced.
+        view: `describe_view` of the masks as the network gave them, where `mask` was refined
+            since; None: of `mask`.
     """
     binary = mask > MASK_THRESHOLD
     area = np.count_nonzero(binary, axis=(1, 2)).astype(np.float64)
@@ -83,7 +86,7 @@ def report_clip(
     beats = tuple(
         _measure(binary[ed], binary[es], ed, es, pixel_spacing_mm) for ed, es in found.beats
     )
-    view = describe_view(mask)
+    view = view or describe_view(mask)
     by_disks = np.array([beat.ef_disks_percent for beat in beats])
     unsure = min(view.unsure_band / MAX_UNSURE_BAND, 1.0)
     alone = _is_alone(found)

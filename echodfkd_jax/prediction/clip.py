@@ -15,6 +15,7 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
+from echodfkd_jax.measurement.view import describe_view
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.refinement import refine
@@ -106,6 +107,9 @@ def predict(
     found = predict_clip(network, fitted.frames)
     masks = NamedMasks(refine(found, rate) if refined else found, network.structures)
     square, side_mm = inputs.with_square_pixels(masks.of(LV), fitted)
+    # Parts that refining takes away are what gives other views than the expected one away.
+    as_given, _ = inputs.with_square_pixels(found[..., 0], fitted)
+    report = report_clip(square, rate, side_mm, times_s, view=describe_view(as_given))
     return ClipPrediction(
         clip=source,
         fitted=fitted,
@@ -114,7 +118,7 @@ def predict(
         times_s=times_s,
         exchanged=exchanged,
         notes=(*source.notes, *notes),
-        report=_doubted(report_clip(square, rate, side_mm, times_s), doubt),
+        report=_doubted(report, doubt),
     )
 
 

@@ -18,8 +18,7 @@ _NUM_UNIFORM, _NUM_NORMAL = 1024, 4096
 def _enlarging(cells: int, size: int) -> np.ndarray:
     """Weights (size, cells) that enlarge a row of cells by cubic convolution (Keys, a = -0.5).
 
-    Constants of the compiled program: `jax.image.resize` computes them in it, which for a dozen
-    fields costs more compilation than all the rest.
+    Constants of the compiled program: `jax.image.resize` would compute them in it, for each field.
     """
     place = (np.arange(size) + 0.5) * cells / size - 0.5
     x = np.abs(place[:, None] - np.arange(cells)[None])
