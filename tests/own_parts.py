@@ -10,19 +10,9 @@ import numpy as np
 from echodfkd_jax.evaluation import summary
 from echodfkd_jax.evaluation.evaluator import Evaluator, Group, Row
 from echodfkd_jax.types import Clip
+from tests.datasets.stand_ins import MadeClip
 
 SIZE = 112
-
-
-class DiscClip(NamedTuple):
-    frames: jax.Array
-    mask: jax.Array
-    fps: jax.Array
-    ed_frame: jax.Array
-    es_frame: jax.Array
-    ef_percent: jax.Array
-    edv_ml: jax.Array
-    esv_ml: jax.Array
 
 
 class Discs:
@@ -37,7 +27,7 @@ class Discs:
         mask = x**2 + y**2 < beat**2
         frames = (40 + 150 * mask + 20 * jnp.asarray(train)).astype(jnp.uint8)
         number = jnp.float32
-        return DiscClip(
+        return MadeClip(
             frames, mask, number(50), jnp.int32(0), jnp.int32(6), number(60), number(90), number(40)
         )
 
