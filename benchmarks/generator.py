@@ -41,7 +41,9 @@ def _frames_per_second(repetitions: int) -> dict:
 
 def _share_of_a_step(repetitions: int) -> dict:
     """The default student on endless clips with the teacher's masks made in the same step."""
-    model, variables = students.ours(3, 1, stride=2, normalise=True, skips=True, warmup=3)
+    model, variables = students.ours(
+        3, 1, subsampling=2, normalise=True, skips=True, burn_in_frames=3
+    )
     optimizer = optax.adam(1e-3)
     params = variables["params"]
     state = TrainState(

@@ -238,11 +238,11 @@ def _write(path: pathlib.Path, rows: list[dict], processes: dict[str, Process], 
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    about = {side: process.about for side, process in processes.items()}
+    metadata = {side: process.metadata for side, process in processes.items()}
     today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     found = {"figure": "gpu", "date": today, "commit": commit, "passed_s": clock.passed()}
     path.write_text(
-        json.dumps({**found, **about, "table": table(rows), "rows": rows}, indent=1) + "\n"
+        json.dumps({**found, **metadata, "table": table(rows), "rows": rows}, indent=1) + "\n"
     )
 
 

@@ -53,7 +53,7 @@ class Process:
 
     def __init__(self, module: str) -> None:
         """Starts `python -m module`, which is to call `serve`."""
-        self.about: dict[str, Any] = {}
+        self.metadata: dict[str, Any] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
@@ -115,8 +115,8 @@ class Process:
                 self._runs.put(message)
                 continue
             with self._news:
-                if kind == "about":
-                    self.about = message
+                if kind == "metadata":
+                    self.metadata = message
                 else:
                     self._ready[message.pop("name")] = message
                 self._news.notify_all()
@@ -126,11 +126,11 @@ class Process:
         self._runs.put({"error": "its process ended"})
 
 
-def serve(about: dict[str, Any], prepare: Prepare, *, threads: int) -> None:
+def serve(metadata: dict[str, Any], prepare: Prepare, *, threads: int) -> None:
     """The answering end: reads standard input until it closes.
 
     Args:
-        about: what this side is.
+        metadata: what this side is.
         prepare: makes a program of a case.
         threads: programs that are made at once, in threads; 0: they are made in this one, one after
             the other, and runs that are asked for meanwhile come before the next.
@@ -138,7 +138,7 @@ def serve(about: dict[str, Any], prepare: Prepare, *, threads: int) -> None:
     # Whatever libraries print goes to the error stream; the real one carries answers alone.
     side = _Side(prepare, os.fdopen(os.dup(1), "w", buffering=1))
     os.dup2(2, 1)
-    side.say({"kind": "about", **about})
+    side.say({"kind": "metadata", **metadata})
     asked: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(asked,), daemon=True).start()
     pool = concurrent.futures.ThreadPoolExecutor(threads) if threads else None

@@ -97,7 +97,9 @@ def _against_a_step(config, place) -> dict:
         next(batches)
     windows_per_s = count * BATCH / (time.perf_counter() - start)
 
-    model, variables = students.ours(3, 1, stride=2, normalise=True, skips=True, warmup=3)
+    model, variables = students.ours(
+        3, 1, subsampling=2, normalise=True, skips=True, burn_in_frames=3
+    )
     optimizer = optax.adam(1e-3)
     params = variables["params"]
     state = TrainState(

@@ -37,7 +37,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         config.input.update(num_threads=16, cache_gib=48.0)
         return config
     # A student that learns in minutes what the published one learns in hours.
-    config.model.update(layers=1, normalise=True, skips=True, warmup=3, stride=2)
+    config.model.update(layers=1, normalise=True, skips=True, burn_in_frames=3, subsampling=2)
     config.augment.update(gain=0.5, gamma=0.5, speckle=0.5, blur_px=2.0)
     config.train.update(batch_size=4, num_epochs=7, learning_rate=3e-3, schedule="cosine")
     config.train.update(warmup_steps=20, clip_norm=1.0, log_every_steps=10)
@@ -45,7 +45,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     if arg == "smoke":  # Every stage and every file, with numbers that mean nothing.
         config.dataset.name = "synthetic_smoke"
         config.dataset.update(num_train=8, num_validation=4, num_test=4, num_frames=32)
-        config.model.update(blocks=2, stride=4)
+        config.model.update(blocks=2, subsampling=4)
         config.input.window_frames = 8
         config.train.update(num_epochs=2, warmup_steps=1, log_every_steps=1, image_every_epochs=1)
         config.eval.bootstrap_samples = 100

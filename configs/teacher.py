@@ -28,7 +28,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         raise ValueError(f"mode {arg!r} is unknown; write :smoke, or nothing")
     config = synthetic.get_config(arg)
     config.workdir = f"runs/teacher_{arg}" if arg else "runs/teacher"
-    fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": 8, "stride": 2}
+    fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": 8, "subsampling": 2}
     config.model = ml_collections.ConfigDict({**fields, "dtype": "float32", "remat": False})
     config.input.source = "generator"
     config.input.target = "reference"

@@ -180,7 +180,7 @@ def _fetch(path: epath.Path, target: pathlib.Path) -> pathlib.Path:
         if list(found) == [key]:
             return _fetch_files(system, {path.name: (key, _stamp(found[key]))}, target.parent)[0]
         wanted = {
-            name.removeprefix(f"{key}/"): (name, _stamp(about)) for name, about in found.items()
+            name.removeprefix(f"{key}/"): (name, _stamp(info)) for name, info in found.items()
         }
         kept = set(_fetch_files(system, wanted, target))
         for name in _below(target):
@@ -242,9 +242,9 @@ def _reading(path: epath.Path) -> Iterator[None]:
         ) from error
 
 
-def _stamp(about: dict[str, Any]) -> str:
-    mark = next((about[key] for key in _STAMP_KEYS if about.get(key)), "")
-    return f"{about['size']} {mark}"
+def _stamp(info: dict[str, Any]) -> str:
+    mark = next((info[key] for key in _STAMP_KEYS if info.get(key)), "")
+    return f"{info['size']} {mark}"
 
 
 def _below(folder: pathlib.Path) -> list[str]:

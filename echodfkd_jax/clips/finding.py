@@ -117,8 +117,8 @@ def is_own_result(path: pathlib.Path) -> bool:
     for suffix in _RESULT_SUFFIXES:
         if path.name.endswith(suffix):
             name = path.name.removesuffix(suffix)
-            masks, about = path.with_name(name + MASKS), path.with_name(name + ".json")
-            return masks.is_file() and about.is_file() and _is_result(about)
+            masks, record = path.with_name(name + MASKS), path.with_name(name + ".json")
+            return masks.is_file() and record.is_file() and _is_result(record)
     return False
 
 
@@ -231,9 +231,9 @@ def _pngs(folder: pathlib.Path) -> list[pathlib.Path]:
     ]
 
 
-def _is_result(about: pathlib.Path) -> bool:
+def _is_result(record: pathlib.Path) -> bool:
     try:
-        with about.open("rb") as file:
+        with record.open("rb") as file:
             start = file.read(_RESULT_START_BYTES)
     except OSError:
         return False

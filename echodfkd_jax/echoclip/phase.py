@@ -42,11 +42,11 @@ def z_score(signal: Float[np.ndarray, "t"]) -> Float64[np.ndarray, "t"]:
     """Mean 0 and standard deviation 1; zeros for a signal that is flat up to rounding."""
     signal = np.asarray(signal, np.float64)
     centred = signal - signal.mean()
-    spread = centred.std()
+    deviation = centred.std()
     # Sums of rounding errors are not a heart beat: those of float32 similarities are near 1e-7.
-    if spread <= 1e-6 * max(1.0, float(np.abs(signal).max())):
+    if deviation <= 1e-6 * max(1.0, float(np.abs(signal).max())):
         return np.zeros_like(centred)
-    return centred / spread
+    return centred / deviation
 
 
 def systolic_frames(signal: Float[np.ndarray, "t"]) -> Int64[np.ndarray, "n"]:

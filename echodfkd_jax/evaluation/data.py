@@ -42,7 +42,7 @@ class Opened(NamedTuple):
     report: LayoutReport | None = None
 
     @property
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What metrics.json says about clips that were not used."""
         if self.report is None:
             return {"num_listed": len(self.clips), "left_out": [], "passed_over": {}}
@@ -59,14 +59,14 @@ class EvaluationData:
 
     Attributes:
         name: of the evaluation: the split, or the folder's.
-        about: what the clips are, for metrics.json.
+        metadata: what the clips are, for metrics.json.
         identity: changes when the clips, their masks or the teacher do.
         open: gives the clips.
         models: those models and what made their masks.
     """
 
     name: str
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     identity: str
     models: dict[str, str]
     open: Callable[[], Opened]
@@ -97,12 +97,12 @@ def _split(settings: EvalSettings, directory: epath.Path) -> EvaluationData:
         raise UserError(
             f"config.eval.split={settings.split!r}: expected one of {', '.join(recipe.SPLITS)}"
         )
-    about = dataset.read_metadata(directory)
+    metadata = dataset.read_metadata(directory)
     return EvaluationData(
         name=settings.split,
-        about={**about, "directory": str(directory), "split": settings.split},
-        identity=_digest(about, settings.split),
-        models={"teacher": str(about.get("teacher"))},
+        metadata={**metadata, "directory": str(directory), "split": settings.split},
+        identity=_digest(metadata, settings.split),
+        models={"teacher": str(metadata.get("teacher"))},
         open=lambda: Opened(dataset.open_split(directory, settings.split), _own_masks),
     )
 
@@ -150,7 +150,7 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
     name = folder.name if folder.name not in recipe.SPLITS else f"folder_{folder.name}"
     return EvaluationData(
         name=name,
-        about={"directory": str(folder), "split": split or ALL_CLIPS},
+        metadata={"directory": str(folder), "split": split or ALL_CLIPS},
         identity=_digest(_listing(folder), split, models),
         models=models,
         open=open_clips,

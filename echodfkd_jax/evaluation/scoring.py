@@ -50,7 +50,7 @@ class Scores:
         """
         self._clips, self._predict, self._masks_of = clips, predict, masks_of
         self._evaluators = evaluators
-        self._about: list[dict[str, Any]] = []
+        self._metadata: list[dict[str, Any]] = []
         self._found: list[dict[str, Any]] = []
         self._models: dict[str, None] = {}
         self.structures: Structures = LV_ALONE
@@ -78,7 +78,7 @@ class Scores:
         """
         bootstrap = {"num_samples": num_samples, "seed": seed}
         models = list(self._models)
-        sources = [about["phase_frames"] for about in self._about]
+        sources = [metadata["phase_frames"] for metadata in self._metadata]
         metrics = [evaluator.metrics_of(found) for found in self._found]
         sections: dict[str, Any] = {
             **summary.summarise(metrics, **bootstrap),
@@ -89,10 +89,10 @@ class Scores:
             for section, entries in one.summarise(self._found, models=models, **bootstrap).items():
                 sections[section] = {**sections.get(section, {}), **entries}
         return {
-            "num_clips": len(self._about),
+            "num_clips": len(self._metadata),
             "phase_frames": {source: sources.count(source) for source in sorted(set(sources))},
             **sections,
-            "per_clip": [about | numbers for about, numbers in zip(self._about, metrics)],
+            "per_clip": [metadata | numbers for metadata, numbers in zip(self._metadata, metrics)],
         }
 
     def shown(self, count: int) -> Iterator[files.ShownClip]:
@@ -106,8 +106,8 @@ class Scores:
                 name=clip.name,
                 rank=rank,
                 fps=clip.fps,
-                ed_frame=self._about[index]["ed_frame"],
-                es_frame=self._about[index]["es_frame"],
+                ed_frame=self._metadata[index]["ed_frame"],
+                es_frame=self._metadata[index]["es_frame"],
                 frames=clip.frames,
                 masks={structure: found.masks for structure, found in outlines.items()},
                 references={structure: found.reference for structure, found in outlines.items()},
@@ -115,7 +115,7 @@ class Scores:
 
     def _add(self, scored: ScoredClip) -> None:
         clip, frames = scored.clip, scored.phase_frames
-        self._about.append(
+        self._metadata.append(
             {
                 "name": clip.name,
                 "num_frames": len(clip.frames),

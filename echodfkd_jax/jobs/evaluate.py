@@ -100,7 +100,7 @@ def _evaluate(
     if done.get("inputs") == inputs:
         print(f"already evaluated: {source} on {data.name}; nothing to do")
         return done
-    print(f"evaluating {source} on {data.name} ({data.about['directory']})")
+    print(f"evaluating {source} on {data.name} ({data.metadata['directory']})")
     opened = data.open()
     predict = functools.partial(_predict, student, settings.batch_size, which.refine)
     scores = Scores(
@@ -111,8 +111,8 @@ def _evaluate(
         "name": name,
         "checkpoint_step": student.step,  # null of a student that is no run's
         "checkpoint": str(which.checkpoint) if student.step is not None else source,
-        "data": data.about,
-        **opened.about,
+        "data": data.metadata,
+        **opened.metadata,
         "num_weights": sum(leaf.size for leaf in jax.tree.leaves(student.variables["params"])),
         "structures": list(scores.structures),
         "models": {"student": student.fingerprint} | data.models,
@@ -147,7 +147,7 @@ def _predict(
 ) -> list[NamedMasks]:
     if len({clip.frames.shape for clip in clips}) == 1 and len(clips) == batch_size:
         frames = np.stack([clip.frames for clip in clips])
-        found = list(predict_clips(student, frames, spread=over_local_devices))
+        found = list(predict_clips(student, frames, shard=over_local_devices))
     else:
         # Other sizes of batches would each be compiled; one by one is compiled once.
         found = [predict_clips(student, clip.frames[None])[0] for clip in clips]

@@ -41,7 +41,7 @@ SUFFIXES = {
     "pytorch": (".ckpt", ".pt", ".pth", ".safetensors"),
 }
 # What the published network has not, so that its weights alone say too little.
-_UNPUBLISHED = {"structures": LV_ALONE, "normalise": False, "skips": False, "warmup": 0}
+_UNPUBLISHED = {"structures": LV_ALONE, "normalise": False, "skips": False, "burn_in_frames": 0}
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -130,8 +130,8 @@ def _export_pytorch(file: epath.Path, student: LoadedNetwork) -> None:
                 "or set another config.export.format"
             )
     write_state_dict(file, to_torch(student.variables, blocks=model.blocks, layers=model.layers))
-    if model.stride != 1:
+    if model.subsampling != 1:
         print(
-            f"note: this student was trained at stride {model.stride}; the published code runs at "
-            "stride 1, with the same weights and other masks"
+            f"note: this student was trained at subsampling {model.subsampling}; the published "
+            "code runs at subsampling 1, with the same weights and other masks"
         )

@@ -35,7 +35,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     Args:
         config: `config.import_student.file` is the checkpoint; the rest of the configuration
-            becomes the run's, with the size of the file's student and stride 1.
+            becomes the run's, with the size of the file's student and subsampling 1.
 
     Raises:
         UserError: the file is missing, damaged or no student's, or there is a run in the folder.
@@ -54,7 +54,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 
     made = ml_collections.ConfigDict(config.to_dict())
     made.structures = LV_ALONE  # Others the published students do not know.
-    made.model = ml_collections.ConfigDict({"name": "convlstm", **size, "stride": 1})
+    made.model = ml_collections.ConfigDict({"name": "convlstm", **size, "subsampling": 1})
     settings = TrainSettings.of(made.train)
     # Steps that a schedule ends after matter only when the run is trained further.
     schedule = make_schedule(settings, settings.num_epochs * max(settings.steps_per_epoch, 1))

@@ -35,7 +35,7 @@ from echodfkd_jax.settings import (
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import structures_of
 from echodfkd_jax.training import announcements
-from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Share
+from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Shard
 from echodfkd_jax.training.interruption import StopNotice
 from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first
 from echodfkd_jax.training.trainer import Trainer
@@ -97,8 +97,8 @@ def _train(
         announcements.done_before(config.workdir, progress, reason)
         return
     parallel = Parallel(devices, settings.batch_size, accumulate_steps=settings.accumulate_steps)
-    share = Share(parallel.process_index, parallel.num_processes, settings.accumulate_steps)
-    data = on_all(lambda: _open_input(config, inputs, settings, share))
+    shard = Shard(parallel.process_index, parallel.num_processes, settings.accumulate_steps)
+    data = on_all(lambda: _open_input(config, inputs, settings, shard))
     trainer = Trainer(
         run_config.network_fields(config),
         data,
@@ -139,7 +139,7 @@ def _begin(config: ml_collections.ConfigDict, trainer: Trainer) -> None:
 
 
 def _open_input(
-    config: ml_collections.ConfigDict, settings: InputSettings, train: TrainSettings, share: Share
+    config: ml_collections.ConfigDict, settings: InputSettings, train: TrainSettings, shard: Shard
 ) -> Input:
     structures = check_structures(config.structures)
     if settings.source == "generator":
@@ -153,7 +153,7 @@ def _open_input(
             seed=config.seed,
             structures=structures,
             teacher=teacher,
-            share=share,
+            shard=shard,
         )
     folder = prepared.directory(recipe.fields_of(config), config.teacher.to_dict())
     return DatasetInput(
@@ -163,7 +163,7 @@ def _open_input(
         batch_size=train.batch_size,
         seed=config.seed,
         structures=structures,
-        share=share,
+        shard=shard,
     )
 
 

@@ -91,14 +91,14 @@ class ConvLSTMUNet(nn.Module):
         blocks: k, resolutions.
         layers: n, ConvLSTM layers per block.
         filters: channels of the first block (12 as published).
-        stride: 1 as published; s runs the same weights on means of s x s pixels and enlarges the
-            logits bilinearly, s*s times cheaper.
+        subsampling: 1 as published; s runs the same weights on means of s x s pixels and enlarges
+            the logits bilinearly, s*s times cheaper.
         normalise: False as published; True scales every frame to zero mean and unit deviation
             first, by itself, so that gain does not matter and training starts faster.
         skips: False as published; True adds every block's output to the decoder's at the same
             resolution. It costs no weight.
-        warmup: 0 as published; the first frame is shown so many times before a clip begins, so that
-            the memory is not empty when the first mask is due.
+        burn_in_frames: 0 as published; the first frame is shown so many times before a clip
+            begins, so that the memory is not empty when the first mask is due.
         structures: what is outlined, one logit each; the left ventricle alone as published.
         axis_name: mapped axis over which normalisation statistics are shared in training.
         dtype: type of the products' factors; cell state, statistics and logits stay float32.
@@ -110,10 +110,10 @@ class ConvLSTMUNet(nn.Module):
     blocks: int
     layers: int
     filters: int = 12
-    stride: int = 1
+    subsampling: int = 1
     normalise: bool = False
     skips: bool = False
-    warmup: int = 0
+    burn_in_frames: int = 0
     structures: Structures = LV_ALONE
     axis_name: str | None = None
     dtype: Any = jnp.float32
@@ -140,7 +140,7 @@ class ConvLSTMUNet(nn.Module):
         """Segments whole clips from a zero state.
 
         Args:
-            video: pixel values 0..255; the sides must be multiples of stride * 2^(blocks-1).
+            video: pixel values 0..255; the sides must be multiples of subsampling * 2^(blocks-1).
             train: normalise with the batch's statistics and update the running ones (collection
                 `batch_stats`, to be passed as mutable).
 
@@ -154,7 +154,7 @@ class ConvLSTMUNet(nn.Module):
             return self.advance(self.begin(video[:, 0]), video)[1]
         self._check_sides(*video.shape[2:4])
         frames = video.swapaxes(0, 1)
-        frames = jnp.concatenate([frames[:1]] * self.warmup + [frames])
+        frames = jnp.concatenate([frames[:1]] * self.burn_in_frames + [frames])
         leading = frames.shape[:2]
 
         def run(name: str, hidden: Array, block: Block) -> Array:
@@ -163,7 +163,7 @@ class ConvLSTMUNet(nn.Module):
             return self.cell_norm[name](merged, train=train, block=block)
 
         logits = self._through(frames.reshape(-1, *frames.shape[2:]), run, train=train)
-        return logits.reshape(*leading, *logits.shape[1:])[self.warmup :].swapaxes(0, 1)
+        return logits.reshape(*leading, *logits.shape[1:])[self.burn_in_frames :].swapaxes(0, 1)
 
     def initial_carry(self, batch: Any, height: int, width: int) -> Carry:
         """The zero state of every layer, for `batch` clips of `height` x `width` pixels.
@@ -176,7 +176,7 @@ class ConvLSTMUNet(nn.Module):
         self._check_sides(height, width)
         carry = []
         for block in range(self.blocks):
-            shrink = self.stride * 2**block
+            shrink = self.subsampling * 2**block
             pixels, channels = self._blocks(height, width)[block], self.filters * 2**block
             down, right = shrink * pixels.rows, shrink * pixels.columns
             shape = (batch, height // down, width // right, channels * pixels.pixels)
@@ -185,11 +185,11 @@ class ConvLSTMUNet(nn.Module):
         return tuple(carry)
 
     def begin(self, first_frame: Float[Array, "b h w 1"]) -> Carry:
-        """The state before a clip that starts with this frame: zero, then `warmup` looks at it."""
+        """The state before a clip that starts with this frame: after `burn_in_frames` of it."""
         carry = self.initial_carry(*first_frame.shape[:3])
-        if self.warmup == 0:
+        if self.burn_in_frames == 0:
             return carry
-        return self.advance(carry, jnp.stack([first_frame] * self.warmup, axis=1))[0]
+        return self.advance(carry, jnp.stack([first_frame] * self.burn_in_frames, axis=1))[0]
 
     def advance(
         self, carry: Carry, video: Float[Array, "b t h w 1"]
@@ -220,7 +220,7 @@ class ConvLSTMUNet(nn.Module):
     ) -> Array:
         """From frames (n, h, w, 1) to logits; `run` is a recurrent layer with its normalisation."""
         blocks = self._blocks(*frames.shape[1:3])
-        hidden = average_pool(frames, self.stride)
+        hidden = average_pool(frames, self.subsampling)
         hidden = standardise(hidden) if self.normalise else hidden
         held, outputs = PIXEL, []
         for level, block in enumerate(blocks):
@@ -244,7 +244,7 @@ class ConvLSTMUNet(nn.Module):
             if self.skips:
                 hidden = hidden + outputs[level]
         logits = regroup(self.head(hidden, held), held, PIXEL)
-        return resize_bilinear(logits, self.stride)
+        return resize_bilinear(logits, self.subsampling)
 
     @property
     def _form(self) -> Form:
@@ -255,17 +255,17 @@ class ConvLSTMUNet(nn.Module):
         return [
             self._form.block(
                 self.filters * 2**level,
-                height // (self.stride * 2**level),
-                width // (self.stride * 2**level),
+                height // (self.subsampling * 2**level),
+                width // (self.subsampling * 2**level),
             )
             for level in range(self.blocks)
         ]
 
     def _check_sides(self, height: int, width: int) -> None:
-        multiple = self.stride * 2 ** (self.blocks - 1)
+        multiple = self.subsampling * 2 ** (self.blocks - 1)
         if height % multiple or width % multiple:
             raise UserError(
                 f"frames of {height}x{width} pixels do not fit a student with "
-                f"blocks={self.blocks} and stride={self.stride}; use sides that are multiples of "
-                f"{multiple}, fewer blocks or a smaller stride"
+                f"blocks={self.blocks} and subsampling={self.subsampling}; use sides that are "
+                f"multiples of {multiple}, fewer blocks or a smaller subsampling"
             )

@@ -39,11 +39,11 @@ def predict_clips(
     network: LoadedNetwork,
     frames: UInt8[np.ndarray, "b t h w"],
     *,
-    spread: Callable[[np.ndarray], np.ndarray | jax.Array] = np.asarray,
+    shard: Callable[[np.ndarray], np.ndarray | jax.Array] = np.asarray,
 ) -> UInt8[np.ndarray, "b t h w s"]:
     """Predicts several clips of equal length at once; see `predict_clip`.
 
-    `spread` may put what has the clips as its first axis on several devices.
+    `shard` may put what has the clips as its first axis on several devices.
     """
     num_frames = frames.shape[1]
     model, variables = network.model, jax.device_put(network.variables)
@@ -51,12 +51,12 @@ def predict_clips(
     empty = np.zeros((len(frames), 0, *frames.shape[2:], len(network.structures)), np.uint8)
     if reach:
         parts = [
-            _predict_chunk(model, variables, spread(frames[:, first:last]))[:, slice(*keep)]
+            _predict_chunk(model, variables, shard(frames[:, first:last]))[:, slice(*keep)]
             for first, last, keep in overlapping_chunks(num_frames, reach)
         ]
         return np.concatenate([empty, *map(np.asarray, parts)], axis=1)
     remembers = hasattr(model, "begin") and num_frames > 0
-    carry = begin(model, variables, spread(frames[:, 0])) if remembers else None
+    carry = begin(model, variables, shard(frames[:, 0])) if remembers else None
     masks = []
     for start in range(0, num_frames, CHUNK_FRAMES):
         chunk = frames[:, start : start + CHUNK_FRAMES]
@@ -64,9 +64,9 @@ def predict_clips(
         length = chunk.shape[1]
         chunk = np.pad(chunk, ((0, 0), (0, padding), (0, 0), (0, 0)))
         if remembers:
-            carry, mask = _continue(model, variables, carry, spread(chunk), length)
+            carry, mask = _continue(model, variables, carry, shard(chunk), length)
         else:
-            mask = _predict_chunk(model, variables, spread(chunk))
+            mask = _predict_chunk(model, variables, shard(chunk))
         masks.append(mask)
     # Fetched only now: the device works on the next chunk while the host prepares it.
     fetched = [np.asarray(mask) for mask in masks]

@@ -16,7 +16,7 @@ from echodfkd_jax.networks.convolution import convolve_3x3
 # torch.nn.BatchNorm2d's defaults, with which the published weights were trained.
 BATCH_NORM_MOMENTUM = 0.1
 BATCH_NORM_EPSILON = 1e-5
-# Below this spread (of 0..1) a frame is treated as blank, not as noise to be blown up.
+# Below this standard deviation (of 0..1) a frame is treated as blank, not as noise to be blown up.
 MIN_CONTRAST = 0.02
 
 
@@ -197,24 +197,24 @@ def upsample_nearest_2x(inputs: Float[Array, "n h w c"]) -> Float[Array, "n 2*h 
 
 
 def average_pool(
-    video: Float[Array, "n h w c"], stride: int
-) -> Float[Array, "n h//{stride} w//{stride} c"]:
-    """Means over stride x stride squares; the sides must be multiples of the stride."""
-    if stride == 1:
+    video: Float[Array, "n h w c"], factor: int
+) -> Float[Array, "n h//{factor} w//{factor} c"]:
+    """Means over factor x factor squares; the sides must be multiples of the factor."""
+    if factor == 1:
         return video
     n, height, width, channels = video.shape
-    squares = video.reshape(n, height // stride, stride, width // stride, stride, channels)
+    squares = video.reshape(n, height // factor, factor, width // factor, factor, channels)
     return squares.mean((2, 4))
 
 
 def resize_bilinear(
-    images: Float[Array, "n h w c"], stride: int
-) -> Float[Array, "n h*{stride} w*{stride} c"]:
-    """Enlarges both sides `stride` times, bilinearly with half-pixel centres."""
-    if stride == 1:
+    images: Float[Array, "n h w c"], factor: int
+) -> Float[Array, "n h*{factor} w*{factor} c"]:
+    """Enlarges both sides `factor` times, bilinearly with half-pixel centres."""
+    if factor == 1:
         return images
     n, height, width, channels = images.shape
-    shape = (n, height * stride, width * stride, channels)
+    shape = (n, height * factor, width * factor, channels)
     # Antialiasing does nothing when enlarging, but exporters do not know it.
     return jax.image.resize(images, shape, "bilinear", antialias=False)
 

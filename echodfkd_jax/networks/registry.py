@@ -23,8 +23,8 @@ _LIMITS = {
     "blocks": (1, 6),
     "layers": (1, 64),
     "filters": (1, 4096),
-    "stride": (1, 16),
-    "warmup": (0, 100),
+    "subsampling": (1, 16),
+    "burn_in_frames": (0, 100),
     "context": (0, 1000),
     "channels": (1, 4096),
 }

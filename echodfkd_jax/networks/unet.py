@@ -39,7 +39,7 @@ class UNet(nn.Module):
     Attributes:
         channels: width of each level, finest first; the default has half a million weights.
         context: frames on either side over which pixels are averaged; 0: every frame by itself.
-        stride: s averages s x s pixels first and enlarges the logits bilinearly, s*s times
+        subsampling: s averages s x s pixels first and enlarges the logits bilinearly, s*s times
             cheaper.
         structures: what is outlined, one logit each.
         axis_name: mapped axis over which normalisation statistics are shared in training.
@@ -49,7 +49,7 @@ class UNet(nn.Module):
 
     channels: tuple[int, ...] = (16, 32, 64, 128)
     context: int = 0
-    stride: int = 1
+    subsampling: int = 1
     structures: Structures = LV_ALONE
     axis_name: str | None = None
     dtype: Any = jnp.float32
@@ -68,7 +68,7 @@ class UNet(nn.Module):
 
         Args:
             video: pixel values 0..255; the sides must be multiples of
-                stride * 2^(len(channels)-1).
+                subsampling * 2^(len(channels)-1).
             train: normalise with the batch's statistics and update the running ones.
 
         Returns:
@@ -78,14 +78,14 @@ class UNet(nn.Module):
             UserError: the sides cannot be halved often enough.
         """
         height, width = video.shape[2:4]
-        multiple = self.stride * 2 ** (len(self.channels) - 1)
+        multiple = self.subsampling * 2 ** (len(self.channels) - 1)
         if height % multiple or width % multiple:
             raise UserError(
                 f"frames of {height}x{width} pixels do not fit a U-Net with "
-                f"{len(self.channels)} levels and stride={self.stride}; use sides that are "
-                f"multiples of {multiple}, fewer channels or a smaller stride"
+                f"{len(self.channels)} levels and subsampling={self.subsampling}; use sides that "
+                f"are multiples of {multiple}, fewer channels or a smaller subsampling"
             )
-        hidden = average_pool(video.reshape(-1, height, width, 1), self.stride)
+        hidden = average_pool(video.reshape(-1, height, width, 1), self.subsampling)
         hidden = standardise(hidden)
         if self.context:
             clips = hidden.reshape(*video.shape[:2], *hidden.shape[1:])
@@ -108,7 +108,7 @@ class UNet(nn.Module):
             hidden = self._convolve_twice(hidden, features, f"up_{level}", train=train)
         init = torch_uniform(self.channels[0])
         head = nn.Dense(len(self.structures), kernel_init=init, bias_init=init, name="head")
-        logits = resize_bilinear(head(hidden.astype(jnp.float32)), self.stride)
+        logits = resize_bilinear(head(hidden.astype(jnp.float32)), self.subsampling)
         return logits.reshape(*video.shape[:-1], logits.shape[-1])
 
     def _convolve_twice(self, hidden: Array, features: int, name: str, *, train: bool) -> Array:

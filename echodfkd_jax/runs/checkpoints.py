@@ -81,7 +81,7 @@ class Checkpoints:
         """
         self._policy.best_step = progress.best_step
         fields = dataclasses.asdict(progress)
-        about = {"progress": fields, "sha256": _checksum(tree, fields)}
+        metadata = {"progress": fields, "sha256": _checksum(tree, fields)}
         with writing(self._outbox.local):
             self._finish()
             if self._manager is None:
@@ -89,7 +89,7 @@ class Checkpoints:
             saved = self._manager.save(
                 progress.step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave(about)
+                    state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave(metadata)
                 ),
             )
         if not saved:
@@ -255,9 +255,9 @@ def _read(path: epath.Path, step: int) -> tuple[dict[str, Any], Progress]:
                         state=ocp.args.StandardRestore(), about=ocp.args.JsonRestore()
                     ),
                 )
-        about, tree = found["about"], found["state"]
-        intact = about["sha256"] == _checksum(tree, about["progress"])
-        progress = Progress(**about["progress"])
+        metadata, tree = found["about"], found["state"]
+        intact = metadata["sha256"] == _checksum(tree, metadata["progress"])
+        progress = Progress(**metadata["progress"])
     except _DamagedError:
         raise
     except Exception as error:  # Damage shows in as many ways as there are bytes.

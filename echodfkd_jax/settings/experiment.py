@@ -60,8 +60,8 @@ class ModelSettings(Section):
     filters: int = setting(12, "channels of the first block", least=1)
     normalise: bool = setting(False, "every frame to zero mean and unit standard deviation")
     skips: bool = setting(False, "adds every block's output to the decoder's")
-    warmup: int = setting(0, "looks at the first frame before a clip begins", least=0)
-    stride: int = setting(1, "2: half the resolution each way, a quarter of the work", least=1)
+    burn_in_frames: int = setting(0, "looks at the first frame before a clip begins", least=0)
+    subsampling: int = setting(1, "2: half the resolution each way, a quarter of the work", least=1)
     dtype: str = setting(
         "auto",
         "of the products' factors; 'auto': bfloat16 on TPU and GPU; weights and loss stay float32",

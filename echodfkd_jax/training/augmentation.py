@@ -65,17 +65,17 @@ def clip_keys(seed: int, step: Int[Array, ""], rows: Rows) -> Key[Array, "b"]:
 
 
 def rows_of_device(
-    count: int, *, parts: int, device: Int[Array, ""] | int, num_devices: int
+    count: int, *, micro_batches: int, device: Int[Array, ""] | int, num_devices: int
 ) -> Int[Array, "count"]:
     """Places in the whole batch of one device's clips, as `Parallel.shard` gives them out.
 
     Args:
         count: clips of the device.
-        parts: in which the batch is computed, each divided over the devices.
+        micro_batches: in which the batch is computed, each divided over the devices.
         device: this one's number.
         num_devices: of all.
     """
-    each = count // parts
+    each = count // micro_batches
     part, place = jnp.divmod(jnp.arange(count), each)
     return (part * num_devices + device) * each + place
 

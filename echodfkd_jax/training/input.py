@@ -30,22 +30,22 @@ _TRAINING, _VALIDATION = 0, 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class Shard:
     """Which rows of every batch this process reads.
 
     Attributes:
         index: of the process.
         count: of processes.
-        parts: of a batch, taken one after the other; every process has rows of each.
+        micro_batches: of a batch, taken one after the other; every process has rows of each.
     """
 
     index: int = 0
     count: int = 1
-    parts: int = 1
+    micro_batches: int = 1
 
     def rows(self, batch_size: int) -> np.ndarray:
         """Their places in the batch."""
-        places = np.arange(batch_size).reshape(self.parts, self.count, -1)
+        places = np.arange(batch_size).reshape(self.micro_batches, self.count, -1)
         return places[:, self.index].reshape(-1)
 
 
@@ -98,7 +98,7 @@ class DatasetInput:
         batch_size: int,
         seed: int,
         structures: Structures = LV_ALONE,
-        share: Share = Share(),
+        shard: Shard = Shard(),
     ) -> None:
         """Opens nothing and reads nothing yet.
 
@@ -109,7 +109,7 @@ class DatasetInput:
             batch_size: windows per step, over all processes.
             seed: of the order and the windows.
             structures: that are learnt.
-            share: rows of this process.
+            shard: rows of this process.
 
         Raises:
             UserError: there are fewer training clips than a batch holds, or none to validate on.
@@ -124,8 +124,8 @@ class DatasetInput:
         self.steps_per_pass, self.target = len(train) // batch_size, settings.target
         self.structures = structures
         self._settings = settings
-        self._rows = batch_size // share.count
-        piece = self._rows // share.parts
+        self._rows = batch_size // shard.count
+        piece = self._rows // shard.micro_batches
         kept = {
             "target": settings.target,
             "structures": structures,
@@ -139,11 +139,11 @@ class DatasetInput:
             .random_map(window)
             .batch(piece, drop_remainder=True)
         )
-        # Of neighbouring pieces each process takes one, until a part, and then a batch, is full.
-        pieces = self.steps_per_pass * share.parts * share.count
-        self._train = self._train[:pieces][share.index :: share.count]
-        if share.parts > 1:
-            self._train = self._train.batch(share.parts, batch_fn=_concatenate)
+        # Of neighbouring pieces each process takes one, until a micro-batch is full, then a batch.
+        pieces = self.steps_per_pass * shard.micro_batches * shard.count
+        self._train = self._train[:pieces][shard.index :: shard.count]
+        if shard.micro_batches > 1:
+            self._train = self._train.batch(shard.micro_batches, batch_fn=_concatenate)
         self._train = self._train.repeat()
         # Another seed than training's; one window per clip, the same at every epoch.
         validation_windows = (
@@ -153,7 +153,7 @@ class DatasetInput:
             .batch(self._rows, drop_remainder=False)
         )
         self._first_validation = validation_windows[:1]
-        self._validation = validation_windows[share.index :: share.count]
+        self._validation = validation_windows[shard.index :: shard.count]
         self._validation_steps = -(-len(validation) // batch_size)
 
     def batch(self, step: int) -> Batch:
@@ -197,7 +197,7 @@ class GeneratorInput:
         seed: int,
         structures: Structures = LV_ALONE,
         teacher: Callable[[Float[Array, "n h w"]], Float[Array, "n h w s"]] | None = None,
-        share: Share = Share(),
+        shard: Shard = Shard(),
     ) -> None:
         """Makes nothing yet.
 
@@ -211,7 +211,7 @@ class GeneratorInput:
             seed: of all clips.
             structures: that are learnt.
             teacher: probabilities of these for frames 0..255; needed for target "teacher".
-            share: rows of this process.
+            shard: rows of this process.
 
         Raises:
             UserError: there is nothing to train or validate on.
@@ -230,7 +230,7 @@ class GeneratorInput:
         self._batch_size = batch_size
         self._num_validation = num_validation
         self._seed = seed
-        self._rows = share.rows(batch_size)
+        self._rows = shard.rows(batch_size)
         self._teacher = teacher
 
     def batch(self, step: int) -> Batch:

@@ -1,6 +1,6 @@
 """One per-device function on every device. All assumptions about devices are in this file.
 
-A function `f(state, batch)` gets the whole state and its share of the batch on each device, and
+A function `f(state, batch)` gets the whole state and its shard of the batch on each device, and
 returns what is the same everywhere (it sums and averages over the axis `Parallel.axis_name`).
 
 On several hosts one process runs per host (or per GPU). Each reads its own rows of every batch and
@@ -131,7 +131,7 @@ class Parallel:
     axis of this process's devices under "pmap".
 
     Attributes:
-        devices: of all processes, in the order of the shares.
+        devices: of all processes, in the order of the shards.
         per_device_batch: rows of a batch that one device gets.
         axis_name: what the functions sum over; None where one device is alone.
         process_index: this process's place among those that have devices.
@@ -152,7 +152,7 @@ class Parallel:
             settings: `mode` is used.
             batch_size: rows of a batch, over all devices.
             devices: in any order.
-            accumulate_steps: parts of a batch that the function takes one after the other.
+            accumulate_steps: micro-batches of a batch that the function takes one after the other.
 
         Raises:
             UserError: the batch does not divide over the devices.
@@ -161,13 +161,13 @@ class Parallel:
         devices = jax.devices() if devices is None else devices
         self.devices = sorted(devices, key=lambda device: (device.process_index, device.id))
         self._pmap = settings.mode == "pmap"
-        self._parts = accumulate_steps
+        self._micro_batches = accumulate_steps
         count = len(self.devices)
         if batch_size % (count * accumulate_steps):
-            parts = f" in config.train.accumulate_steps={accumulate_steps} parts"
+            split = f" in config.train.accumulate_steps={accumulate_steps} micro-batches"
             raise UserError(
                 f"config.train.batch_size={batch_size} does not divide over {count} devices"
-                f"{parts if accumulate_steps > 1 else ''}; "
+                f"{split if accumulate_steps > 1 else ''}; "
                 f"use a multiple of {count * accumulate_steps}"
             )
         self.per_device_batch = batch_size // count
@@ -218,7 +218,7 @@ class Parallel:
         return jax.tree.map(lambda x: x.addressable_shards[0].data, tree)
 
     def shard(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """Gives every device its share of the batch.
+        """Gives every device its shard of the batch.
 
         Args:
             batch: this process's rows, part after part. Each part is divided over the devices, so
@@ -227,10 +227,10 @@ class Parallel:
         count = len(self._local)
 
         def by_device(rows: np.ndarray) -> np.ndarray:
-            each = rows.shape[0] // (self._parts * count)
-            shares = rows.reshape(self._parts, count, each, *rows.shape[1:]).swapaxes(0, 1)
-            leading = (count, self._parts * each) if self._pmap else (rows.shape[0],)
-            return shares.reshape(*leading, *rows.shape[1:])
+            each = rows.shape[0] // (self._micro_batches * count)
+            shards = rows.reshape(self._micro_batches, count, each, *rows.shape[1:]).swapaxes(0, 1)
+            leading = (count, self._micro_batches * each) if self._pmap else (rows.shape[0],)
+            return shards.reshape(*leading, *rows.shape[1:])
 
         return self._place({k: by_device(v) for k, v in batch.items()}, P(_AXIS))
 

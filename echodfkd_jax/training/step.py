@@ -1,6 +1,6 @@
 """One step on one device, written once: `parallel.py` runs it on one device or on many.
 
-Both functions are pure. With an `axis_name` they run on every device's share of the batch at once:
+Both functions are pure. With an `axis_name` they run on every device's shard of the batch at once:
 gradients are averaged and metrics summed over that axis, and the model's own `axis_name` makes
 BatchNorm's statistics those of the whole batch, so that the numbers do not depend on the devices.
 A model without one keeps statistics per device, and the running ones become the devices' mean.
@@ -42,15 +42,15 @@ def train_step(
 
     Args:
         state: before the step.
-        batch: this device's share.
+        batch: this device's shard.
         model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255.
         optimizer: as in `state`.
         expand: turns the batch into frames and targets.
         axis_name: of the devices; None for one device alone.
         loss: one value per clip.
-        accumulate_steps: parts of equal size in which the batch is computed, one after the other,
-            so that only one is in memory. The gradient is that of the whole batch; normalisation
-            statistics are those of a part, and the running ones are updated with each.
+        accumulate_steps: micro-batches of equal size, of which one at a time is in memory. The
+            gradient is that of the whole batch; normalisation statistics are those of a
+            micro-batch, and the running ones are updated with each.
         augment: changes frames and targets at random; None: they are left as they are.
 
     Returns:
@@ -79,7 +79,7 @@ def train_step(
         batch = batch | {
             "row": rows_of_device(
                 clips,
-                parts=accumulate_steps,
+                micro_batches=accumulate_steps,
                 device=0 if alone else jax.lax.axis_index(axis_name),
                 num_devices=1 if alone else jax.lax.axis_size(axis_name),
             )
@@ -87,10 +87,10 @@ def train_step(
     if accumulate_steps == 1:
         batch_stats, (gradient, loss_sum) = learn(state.batch_stats, batch)
     else:
-        batch_stats, (gradient, loss_sum) = _over_parts(
+        batch_stats, (gradient, loss_sum) = _over_micro_batches(
             learn, state.batch_stats, batch, accumulate_steps
         )
-    # Shares are of equal size, so the mean of their gradients is the gradient of the mean loss.
+    # Shards are of equal size, so the mean of their gradients is the gradient of the mean loss.
     gradient, batch_stats = _mean((gradient, batch_stats), axis_name)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     grad_norm = optax.tree.norm(gradient)
@@ -121,7 +121,7 @@ def eval_step(
 
     Args:
         variables: params and batch_stats.
-        batch: this device's share; `weight` float32 (b,) is 1 for a clip and 0 for padding.
+        batch: this device's shard; `weight` float32 (b,) is 1 for a clip and 0 for padding.
         model: as in `train_step`.
         expand: as in `train_step`.
         axis_name: as in `train_step`.
@@ -157,15 +157,15 @@ def _logits(model: nn.Module, variables: dict[str, Any], data: dict[str, jax.Arr
     return cast(jax.Array, model.apply(variables, video, train=False))
 
 
-def _over_parts(
+def _over_micro_batches(
     learn: Callable[[Any, dict[str, jax.Array]], tuple[Any, tuple[Any, jax.Array]]],
     batch_stats: Any,
     batch: dict[str, jax.Array],
     count: int,
 ) -> tuple[Any, tuple[Any, jax.Array]]:
-    """`learn` on one part after the other: last statistics, mean gradient, sum of the losses."""
-    parts = jax.tree.map(lambda rows: rows.reshape(count, -1, *rows.shape[1:]), batch)
-    first = jax.tree.map(lambda rows: rows[0], parts)
+    """`learn` on each micro-batch: last statistics, mean gradient, sum of the losses."""
+    micro_batches = jax.tree.map(lambda rows: rows.reshape(count, -1, *rows.shape[1:]), batch)
+    first = jax.tree.map(lambda rows: rows[0], micro_batches)
     found = jax.eval_shape(lambda: learn(batch_stats, first)[1])
     sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), found)
 
@@ -173,7 +173,7 @@ def _over_parts(
         batch_stats, of_part = learn(carry[0], part)
         return (batch_stats, jax.tree.map(jnp.add, carry[1], of_part)), None
 
-    (batch_stats, (gradient, loss_sum)), _ = jax.lax.scan(add, (batch_stats, sums), parts)
+    (batch_stats, (gradient, loss_sum)), _ = jax.lax.scan(add, (batch_stats, sums), micro_batches)
     return batch_stats, (jax.tree.map(lambda leaf: leaf / count, gradient), loss_sum)
 
 

@@ -35,7 +35,7 @@ def test_paper_mode_is_the_published_recipe():
     assert config.input.window_frames == 25
     assert (config.dataset.num_train, config.dataset.num_validation) == (7465, 1288)
     assert config.dataset.num_test == 1277
-    assert config.model.stride == 1
+    assert config.model.subsampling == 1
     assert AugmentSettings(**config.augment) == AugmentSettings()  # All off.
 
 
@@ -46,7 +46,7 @@ def test_echonet_configurations_are_the_published_recipe(module):
     assert (train.batch_size, train.num_epochs, train.patience) == (32, 350, 10)
     assert (train.learning_rate, train.schedule, train.clip_norm) == (1e-3, "constant", 0.0)
     assert (config.input.window_frames, config.input.subsample) == (25, 1)
-    assert (config.model.filters, config.model.stride) == (12, 1)
+    assert (config.model.filters, config.model.subsampling) == (12, 1)
     assert AugmentSettings(**config.augment) == AugmentSettings()  # All off.
     name, asked = recipe.resolve(config.dataset.to_dict(), config.teacher.to_dict())
     assert name == module.__name__.removeprefix("configs.")

@@ -166,7 +166,7 @@ _MODELS = (
     '{"name": "convlstm", "blocks": 1000000, "layers": 1}',
     '{"name": "convlstm", "blocks": 1, "layers": 1, "filters": 1000000000}',
     '{"name": "convlstm", "blocks": -1, "layers": "x"}',
-    '{"name": "convlstm", "blocks": 1, "layers": 1, "stride": 0}',
+    '{"name": "convlstm", "blocks": 1, "layers": 1, "subsampling": 0}',
     '{"name": "convlstm", "blocks": 1, "layers": 1, "filters": 0, "dtype": "int3"}',
     '["convlstm"]',
     "[" * 100_000,

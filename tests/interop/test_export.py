@@ -19,7 +19,7 @@ from tests import factories
 
 @pytest.fixture(scope="module")
 def student():
-    model = ConvLSTMUNet(2, 1, 3, stride=2, skips=True, warmup=3)
+    model = ConvLSTMUNet(2, 1, 3, subsampling=2, skips=True, burn_in_frames=3)
     variables = factories.random_weights(model, jnp.zeros((1, 1, 16, 16, 1)))
     return LoadedNetwork(model, variables)
 
@@ -57,7 +57,7 @@ def test_onnx_gives_the_same_masks_for_any_number_of_frames(student, tmp_path):
 
 def test_onnx_without_jax2onnx_says_what_to_install(student, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    fields = {"name": "convlstm", "blocks": 2, "layers": 1, "filters": 3, "stride": 2}
+    fields = {"name": "convlstm", "blocks": 2, "layers": 1, "filters": 3, "subsampling": 2}
     save_variables(tmp_path / "s.safetensors", student.variables, {"model": json.dumps(fields)})
     status = main(["onnx_export", str(tmp_path / "s.safetensors"), str(tmp_path / "s.onnx")])
     assert status == 2

@@ -25,7 +25,7 @@ def config(workdir: pathlib.Path):
     made.dataset.update(
         data_dir=str(workdir / "data"), num_train=1, num_validation=1, num_test=5, num_frames=6
     )
-    made.model.update(blocks=1, layers=1, filters=2, stride=8)
+    made.model.update(blocks=1, layers=1, filters=2, subsampling=8)
     made.eval.bootstrap_samples = 50
     return made
 

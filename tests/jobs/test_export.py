@@ -17,7 +17,7 @@ from tests.jobs import made_up_run
 
 # As docs/export.md makes it.
 ONNX_PYTHON = pathlib.Path(__file__).parents[2] / ".venv-onnx" / "bin" / "python"
-PUBLISHED = {"normalise": False, "skips": False, "warmup": 0}
+PUBLISHED = {"normalise": False, "skips": False, "burn_in_frames": 0}
 
 
 @pytest.fixture
@@ -60,10 +60,12 @@ def test_stablehlo_gives_the_masks(config, tmp_path):
 def test_a_state_dict_says_that_the_stride_is_lost(config, tmp_path, capsys):
     export_as(config, "pytorch", tmp_path / "student.safetensors")
     assert len(read_state_dict(tmp_path / "student.safetensors")) == 9
-    assert "trained at stride 8" in capsys.readouterr().out
+    assert "trained at subsampling 8" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("field", "value"), [("skips", True), ("normalise", True), ("warmup", 3)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("skips", True), ("normalise", True), ("burn_in_frames", 3)]
+)
 def test_what_the_published_network_has_not_is_no_state_dict(config, tmp_path, field, value):
     config.workdir = str(tmp_path / "other")
     config.model[field] = value
@@ -74,7 +76,7 @@ def test_what_the_published_network_has_not_is_no_state_dict(config, tmp_path, f
 
 def test_another_network_is_no_state_dict(config, tmp_path):
     config.workdir = str(tmp_path / "other")
-    config.model = {"name": "unet", "channels": (4, 8), "stride": 4}
+    config.model = {"name": "unet", "channels": (4, 8), "subsampling": 4}
     made_up_run.save_run(config)
     with pytest.raises(UserError, match="a network UNet, which the published code has not"):
         export_as(config, "pytorch", tmp_path / "student.safetensors")

@@ -51,7 +51,7 @@ def _start(workdir: pathlib.Path, epochs: int, *extra: str, devices: int = 1, lo
         "--config.train.learning_rate=0.0003",
         "--config.model.blocks=1",
         "--config.model.filters=2",
-        "--config.model.stride=2",
+        "--config.model.subsampling=2",
         "--config.input.window_frames=4",
         *extra,
     ]

@@ -56,7 +56,7 @@ def test_both_protocols_are_there(page):
 
 
 def test_what_was_run_is_told(page):
-    assert re.search(r"convlstm \(blocks=1, .*filters=2, .*layers=1, .*stride=8", page)
+    assert re.search(r"convlstm \(blocks=1, .*filters=2, .*layers=1, .*subsampling=8", page)
     assert "step 3 (best)" in page
     assert "&#34;seed&#34;: 0" in page
 

@@ -18,7 +18,7 @@ def command(tmp_path, stage, *flags):
     small = [
         "--config.model.blocks=1",
         "--config.model.filters=2",
-        "--config.model.stride=8",
+        "--config.model.subsampling=8",
         "--config.input.window_frames=4",
         "--config.train.batch_size=2",
         "--config.train.num_epochs=1",

@@ -89,7 +89,7 @@ def stages(disk, clips, recorded):
             "--config.train.keep_checkpoints=99",
             "--config.model.blocks=1",
             "--config.model.filters=2",
-            "--config.model.stride=2",
+            "--config.model.subsampling=2",
             "--config.input.window_frames=4",
         ],
     }

@@ -33,7 +33,7 @@ def command(folder, stage, *flags, names="'lv','la'"):
         "teacher.name": f"{OWN}:HeartTeacher",
         "model.blocks": 1,
         "model.filters": 2,
-        "model.stride": 8,
+        "model.subsampling": 8,
         "input.window_frames": 4,
         "train.batch_size": 2,
         "train.num_epochs": 1,

@@ -121,7 +121,7 @@ def test_names_that_are_too_long_are_one_line_in_every_stage(tmp_path, capsys, c
         (["--config.dataset.seed=-1"], "config.dataset.seed=-1"),
         (["--config.model.filters=0"], "config.model.filters=0: expected 1 to 4096"),
         (["--config.model.blocks=0"], "config.model.blocks=0: expected 1 to 6"),
-        (["--config.model.stride=0"], "config.model.stride=0: expected 1 to 16"),
+        (["--config.model.subsampling=0"], "config.model.subsampling=0: expected 1 to 16"),
         (["--config.input.num_threads=-1"], "config.input.num_threads=-1: expected 0 to 256"),
         (
             ["--config.input.window_frames=40"],

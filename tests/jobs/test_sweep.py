@@ -108,7 +108,7 @@ def test_three_sizes_on_generated_clips(tmp_path):
         f"--config.dataset.data_dir={tmp_path / 'data'}",
         "--config.dataset.num_frames=10",
         "--config.model.filters=2",
-        "--config.model.stride=8",
+        "--config.model.subsampling=8",
         "--config.train.num_epochs=1",
         "--config.train.image_every_epochs=0",
         "--config.eval.bootstrap_samples=20",

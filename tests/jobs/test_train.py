@@ -27,7 +27,7 @@ def _command(workdir, *extra: str) -> list[str]:
         "--config.train.batch_size=2",
         f"--config.train.num_epochs={EPOCHS}",
         "--config.train.schedule=constant",  # So that the number of epochs may change.
-        "--config.model.stride=2",
+        "--config.model.subsampling=2",
         *extra,
     ]
 

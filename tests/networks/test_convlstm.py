@@ -192,7 +192,7 @@ def test_training_mode_with_the_statistics_of_the_batch_equals_inference():
 
 def test_stride_runs_the_same_weights_on_means_and_enlarges_the_logits():
     coarse, variables, video = small(blocks=1)
-    model = ConvLSTMUNet(1, 1, 3, stride=2)
+    model = ConvLSTMUNet(1, 1, 3, subsampling=2)
     doubled = jnp.repeat(jnp.repeat(video, 2, 2), 2, 3)
     got = infer(model)(variables, doubled)
     logits = infer(coarse)(variables, video)

@@ -11,11 +11,11 @@ from echodfkd_jax.networks.safetensors import save_variables
 from echodfkd_jax.networks.shipped import load_student
 from tests import factories
 
-FIELDS = {"name": "convlstm", "blocks": 1, "layers": 1, "filters": 2, "stride": 2}
+FIELDS = {"name": "convlstm", "blocks": 1, "layers": 1, "filters": 2, "subsampling": 2}
 
 
 def save(path, fields):
-    model = ConvLSTMUNet(1, 1, 2, stride=2)
+    model = ConvLSTMUNet(1, 1, 2, subsampling=2)
     variables = factories.random_weights(model, jnp.zeros((1, 1, 8, 8, 1)))
     save_variables(path, variables, {"model": json.dumps(fields)})
     return variables
@@ -24,14 +24,14 @@ def save(path, fields):
 def test_a_file_says_what_network_it_is(tmp_path):
     variables = save(tmp_path / "a.safetensors", FIELDS)
     student = load_student(tmp_path / "a.safetensors")
-    assert student.model == ConvLSTMUNet(1, 1, 2, stride=2)
+    assert student.model == ConvLSTMUNet(1, 1, 2, subsampling=2)
     jax.tree.map(np.testing.assert_array_equal, dict(student.variables), dict(variables))
 
 
 def test_the_shipped_file_is_the_default(tmp_path, monkeypatch):
     save(tmp_path / "student.safetensors", FIELDS)
     monkeypatch.setitem(shipped.STUDENTS, "best", tmp_path / "student.safetensors")
-    assert load_student().model.stride == 2
+    assert load_student().model.subsampling == 2
 
 
 def test_the_small_one_has_a_quarter_of_the_weights_or_fewer():

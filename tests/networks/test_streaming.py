@@ -13,7 +13,7 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (5, 16, 24), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def student():
-    model = ConvLSTMUNet(2, 1, 3, stride=2)
+    model = ConvLSTMUNet(2, 1, 3, subsampling=2)
     variables = factories.random_weights(model, jnp.zeros((1, 1, 16, 24, 1)))
     return LoadedNetwork(model, variables)
 

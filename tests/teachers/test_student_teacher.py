@@ -17,7 +17,7 @@ from echodfkd_jax.teachers.base import Teacher
 from echodfkd_jax.teachers.student_teacher import from_variables
 from tests import factories
 
-FIELDS = {"name": "convlstm", "blocks": 1, "layers": 1, "filters": 2, "stride": 1}
+FIELDS = {"name": "convlstm", "blocks": 1, "layers": 1, "filters": 2, "subsampling": 1}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_loads_a_checkpoint_of_a_run(tmp_path, model, variables):
 
 
 def test_fingerprint_tells_strides_apart(model, variables):
-    coarse = build_model(**{**FIELDS, "stride": 2})
+    coarse = build_model(**{**FIELDS, "subsampling": 2})
     fingerprints = {from_variables(m, variables).fingerprint for m in (model, coarse)}
     assert len(fingerprints) == 2
 

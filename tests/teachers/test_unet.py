@@ -17,7 +17,7 @@ from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
 from tests import factories
 
-FIELDS = {"name": "unet", "channels": [2, 4], "stride": 2}
+FIELDS = {"name": "unet", "channels": [2, 4], "subsampling": 2}
 
 
 def noise(shape):
@@ -83,8 +83,10 @@ def test_training_mode_updates_the_running_statistics_of_every_layer(variables):
 
 
 def test_frames_that_cannot_be_halved_are_an_error():
-    with pytest.raises(UserError, match=r"6x8 pixels .* 2 levels and stride=2; .* multiples of 4"):
-        UNet((2, 4), stride=2).init(jax.random.key(0), jnp.zeros((1, 1, 6, 8, 1)))
+    with pytest.raises(
+        UserError, match=r"6x8 pixels .* 2 levels and subsampling=2; .* multiples of 4"
+    ):
+        UNet((2, 4), subsampling=2).init(jax.random.key(0), jnp.zeros((1, 1, 6, 8, 1)))
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 33])

@@ -186,7 +186,7 @@ def test_a_clip_does_not_depend_on_its_neighbours(settings):
 
 
 def test_rows_are_those_of_the_whole_batch():
-    rows = functools.partial(augmentation.rows_of_device, 4, parts=2, num_devices=2)
+    rows = functools.partial(augmentation.rows_of_device, 4, micro_batches=2, num_devices=2)
     # Parts of four rows, each divided over two devices.
     assert rows(device=0).tolist() == [0, 1, 4, 5]
     assert rows(device=1).tolist() == [2, 3, 6, 7]

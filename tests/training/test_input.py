@@ -8,7 +8,7 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import InputSettings
-from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Share
+from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Shard
 from echodfkd_jax.training.windows import target_of
 from echodfkd_jax.types import Clip
 
@@ -229,7 +229,7 @@ def test_generated_target_of_a_teacher():
     np.testing.assert_array_equal(made["target"], made["video"])
 
 
-def _shared(source, share):
+def _shared(source, shard):
     if source == "generator":
         return GeneratorInput(
             _noise,
@@ -238,35 +238,35 @@ def _shared(source, share):
             num_train=27,
             num_validation=9,
             seed=0,
-            share=share,
+            shard=shard,
         )
-    return DatasetInput(Split(25), Split(9), _settings(), batch_size=8, seed=0, share=share)
+    return DatasetInput(Split(25), Split(9), _settings(), batch_size=8, seed=0, shard=shard)
 
 
 @pytest.mark.parametrize("source", ["dataset", "generator"])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_two_processes_read_the_batch_of_one(source, parts):
-    whole = _shared(source, Share())
-    shares = [Share(index, 2, parts) for index in range(2)]
-    inputs = [_shared(source, share) for share in shares]
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_two_processes_read_the_batch_of_one(source, micro_batches):
+    whole = _shared(source, Shard())
+    shards = [Shard(index, 2, micro_batches) for index in range(2)]
+    inputs = [_shared(source, shard) for shard in shards]
     for step in (0, 2, 3, 7):  # Three steps are a pass.
         batch = whole.batch(step)
-        for share, data in zip(shares, inputs):
+        for shard, data in zip(shards, inputs):
             own = data.batch(step)
             for name, rows in batch.items():
-                np.testing.assert_array_equal(own[name], rows[share.rows(8)])
+                np.testing.assert_array_equal(own[name], rows[shard.rows(8)])
 
 
 @pytest.mark.parametrize("source", ["dataset", "generator"])
 def test_two_processes_validate_on_every_window_once(source):
-    batches = list(_shared(source, Share()).validation_batches())
-    shares = [list(_shared(source, Share(i, 2)).validation_batches()) for i in range(2)]
+    batches = list(_shared(source, Shard()).validation_batches())
+    shards = [list(_shared(source, Shard(i, 2)).validation_batches()) for i in range(2)]
     # Nine clips in batches of eight: the second process has none in the second batch.
-    assert [len(share) for share in shares] == [2, 2]
-    assert [share[1]["weight"].tolist() for share in shares] == [[1, 0, 0, 0], [0, 0, 0, 0]]
+    assert [len(shard) for shard in shards] == [2, 2]
+    assert [shard[1]["weight"].tolist() for shard in shards] == [[1, 0, 0, 0], [0, 0, 0, 0]]
     for name in batches[0].keys() - {"weight"}:
         whole = np.concatenate([batch[name][batch["weight"] == 1] for batch in batches])
-        both = [s[i][name][s[i]["weight"] == 1] for i in range(2) for s in shares]
+        both = [s[i][name][s[i]["weight"] == 1] for i in range(2) for s in shards]
         np.testing.assert_array_equal(np.concatenate(both), whole)
 
 

@@ -51,11 +51,11 @@ def alone() -> dict[tuple[str, int], dict]:
 
 @pytest.fixture(scope="module")
 def together() -> list[list[dict]]:
-    """Two processes with two devices each; "jit", "pmap", and "jit" in two parts."""
+    """Two processes with two devices each; "jit", "pmap", and "jit" in two micro-batches."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         where = f"localhost:{free.getsockname()[1]}"
-    cases = [{"mode": "jit"}, {"mode": "pmap"}, {"mode": "jit", "parts": 2}]
+    cases = [{"mode": "jit"}, {"mode": "pmap"}, {"mode": "jit", "micro_batches": 2}]
     processes = [_start(cases, 2, where, str(index)) for index in range(2)]
     return [_results(process) for process in processes]
 
@@ -94,8 +94,11 @@ def test_two_processes_give_the_numbers_of_one(alone, together, number, mode):
 
 
 @pytest.mark.slow
-def test_parts_of_a_batch_are_the_same_on_any_number_of_devices(alone, together):
-    cases = [{"mode": "jit", "devices": 1, "parts": 2}, {"mode": "pmap", "devices": 4, "parts": 2}]
+def test_micro_batches_are_the_same_on_any_number_of_devices(alone, together):
+    cases = [
+        {"mode": "jit", "devices": 1, "micro_batches": 2},
+        {"mode": "pmap", "devices": 4, "micro_batches": 2},
+    ]
     one, four = _results(_start(cases, 4))
     _assert_same(four, one)
     _assert_same(together[0][2], one)
@@ -124,8 +127,8 @@ def test_batch_has_to_divide():
         Parallel(ParallelSettings("jit"), 30, devices=jax.devices()[:1] * 4)
 
 
-def test_batch_has_to_divide_into_the_parts_too():
-    with pytest.raises(UserError, match=r"accumulate_steps=3 parts; use a multiple of 6"):
+def test_batch_has_to_divide_into_micro_batches_too():
+    with pytest.raises(UserError, match=r"accumulate_steps=3 micro-batches; use a multiple of 6"):
         Parallel(ParallelSettings("jit"), 8, devices=jax.devices()[:1] * 2, accumulate_steps=3)
 
 

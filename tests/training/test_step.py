@@ -105,15 +105,15 @@ def test_bfloat16_keeps_state_and_loss_in_float32(fields):
     assert metrics["loss_sum"] != exact_metrics["loss_sum"]
 
 
-def test_two_parts_give_the_gradient_of_the_whole_batch():
+def test_two_micro_batches_give_the_gradient_of_the_whole_batch():
     optimizer = optax.sgd(1.0)
     state = create_state(Affine(), optimizer, 0, frame_shape=(2, 1))
     step = functools.partial(train_step, optimizer=optimizer, **COMMON)
     whole, metrics = jax.jit(step)(state, BATCH)
-    parts, of_parts = jax.jit(functools.partial(step, accumulate_steps=2))(state, BATCH)
-    jax.tree.map(np.testing.assert_allclose, parts.params, whole.params)
+    split, of_split = jax.jit(functools.partial(step, accumulate_steps=2))(state, BATCH)
+    jax.tree.map(np.testing.assert_allclose, split.params, whole.params)
     for name, value in metrics.items():
-        np.testing.assert_allclose(of_parts[name], value, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(of_split[name], value, rtol=1e-6, err_msg=name)
 
 
 def test_running_statistics_are_updated_with_every_part():

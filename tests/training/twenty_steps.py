@@ -20,7 +20,7 @@ from flax import traverse_util
 from configs import synthetic
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.settings import ParallelSettings, TrainSettings
-from echodfkd_jax.training.input import Share
+from echodfkd_jax.training.input import Shard
 from echodfkd_jax.training.parallel import Parallel, join, on_first
 from echodfkd_jax.training.state import create_state, make_optimizer, make_schedule
 from echodfkd_jax.training.step import eval_step, train_step
@@ -29,23 +29,25 @@ BATCH = 8
 
 
 def run(
-    mode: str, devices: int | None = None, parts: int = 1, sync_batch_norm: bool = True
+    mode: str, devices: int | None = None, micro_batches: int = 1, sync_batch_norm: bool = True
 ) -> dict[str, Any]:
     """Noise, brighter where the target is."""
     plain = {"clip_norm": 1.0, "learning_rate": 1e-3, "schedule": "constant", "warmup_steps": 0}
     settings = TrainSettings(**(dict(synthetic.get_config().train) | plain))
     parallel = Parallel(
-        ParallelSettings(mode), BATCH, jax.devices()[:devices], accumulate_steps=parts
+        ParallelSettings(mode), BATCH, jax.devices()[:devices], accumulate_steps=micro_batches
     )
-    fields = {"name": "convlstm", "blocks": 2, "layers": 1, "filters": 4, "stride": 1}
+    fields = {"name": "convlstm", "blocks": 2, "layers": 1, "filters": 4, "subsampling": 1}
     optimizer = make_optimizer(settings, make_schedule(settings, 20))
     state = create_state(build_model(**fields), optimizer, 0, frame_shape=(8, 8))
     model = build_model(**fields, axis_name=parallel.axis_name if sync_batch_norm else None)
     common = {"model": model, "expand": lambda batch: batch, "axis_name": parallel.axis_name}
-    learn = functools.partial(train_step, optimizer=optimizer, accumulate_steps=parts, **common)
+    learn = functools.partial(
+        train_step, optimizer=optimizer, accumulate_steps=micro_batches, **common
+    )
     train = parallel.compile(learn, donate=True)
     score = parallel.compile(functools.partial(eval_step, **common))
-    rows = Share(parallel.process_index, parallel.num_processes, parts).rows(BATCH)
+    rows = Shard(parallel.process_index, parallel.num_processes, micro_batches).rows(BATCH)
     rng = np.random.default_rng(0)
     state = parallel.replicate(state)
     losses, norms = [], []
