@@ -90,7 +90,14 @@ def profiles(clips: Iterable[tuple[np.ndarray, np.ndarray]]) -> Profiles:
         for rows, chosen in zip(found, (areas >= high, areas <= low)):
             chosen = chosen & (areas >= LEAST_AREA)
             rows += [frame_profile(frames[i], masks[i]) for i in np.flatnonzero(chosen)]
-    return np.stack([np.nanmean(rows, axis=0) for rows in found])
+    return np.stack([_mean_of_known(np.stack(rows)) for rows in found])
+
+
+def _mean_of_known(rows: np.ndarray) -> np.ndarray:
+    """Mean over the first axis without nan; nan where nothing is known."""
+    known = ~np.isnan(rows)
+    total, count = np.where(known, rows, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def gaps(one: Profiles, other: Profiles) -> np.ndarray:
