@@ -68,13 +68,20 @@ def check_same(config: ml_collections.ConfigDict, saved: ml_collections.ConfigDi
         UserError: names the first field that differs, with both values.
     """
     now, then = _flat(config), _flat(saved)
-    for field in sorted(now.keys() | then.keys()):
+    # The network's name first: on it depends which fields there are.
+    for field in sorted(now.keys() | then.keys(), key=lambda field: (field != "model.name", field)):
         if field.split(".")[0] not in _FIXED or _is_resumable(field, now):
             continue
-        if now.get(field) != then.get(field):
+        if field not in now or field not in then:
             raise UserError(
-                f"config.{field}={now.get(field)!r}, but {config.workdir} was trained with "
-                f"{then.get(field)!r}; set it back, or set another config.workdir"
+                f"{config.workdir} {'has' if field in then else 'lacks'} config.{field}: another "
+                "version of echodfkd_jax began it; go on with that one, or set another "
+                "config.workdir"
+            )
+        if now[field] != then[field]:
+            raise UserError(
+                f"config.{field}={now[field]!r}, but {config.workdir} was trained with "
+                f"{then[field]!r}; set it back, or set another config.workdir"
             )
 
 

@@ -61,9 +61,20 @@ def test_missing_and_unreadable_file(tmp_path):
         run_config.load(tmp_path)
 
 
-def test_a_run_of_a_version_without_a_field_is_refused(tmp_path):
+@pytest.mark.parametrize(("field", "said"), [("dtype", "lacks"), ("subsampling", "has")])
+def test_a_run_of_another_version_is_refused(tmp_path, field, said):
+    """A field that the run has not, or under another name."""
     config = _config(tmp_path).unlock()
-    del config.model.dtype
+    value = config.model[field]
+    del config.model[field]
+    if said == "has":
+        config.model["a_former_name"], field = value, "a_former_name"
     run_config.save(config)
-    with pytest.raises(UserError, match=r"config\.model\.dtype='auto', but .* with None"):
+    with pytest.raises(UserError, match=rf"{said} config\.model\.{field}: another version of"):
+        run_config.check_same(_config(tmp_path), run_config.load(tmp_path))
+
+
+def test_another_network_is_named_before_its_fields(tmp_path):
+    run_config.save(_config(tmp_path, **{"model": {"name": "unet", "channels": (2, 4)}}))
+    with pytest.raises(UserError, match=r"config\.model\.name='convlstm', but .* with 'unet'"):
         run_config.check_same(_config(tmp_path), run_config.load(tmp_path))
