@@ -108,7 +108,7 @@ class LabelCache:
     def get(self, clip: Clip, num_structures: int) -> SoftMasks | None:
         """The masks kept for a clip, or None."""
         try:
-            with np.load(self._path(clip)) as archive:
+            with self._path(clip).open("rb") as file, np.load(file) as archive:
                 mask = archive["mask"]
         except FileNotFoundError:
             return None
