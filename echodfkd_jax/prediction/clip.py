@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
+from echodfkd_jax.measurement.beats import Beat
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
+from echodfkd_jax.measurement.measures import Measure, measure_clip
 from echodfkd_jax.measurement.view import describe_view
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
@@ -38,6 +40,7 @@ class ClipPrediction:
         exchanged: whether left and right of the clip were exchanged before it was outlined.
         notes: sentences about what was done with the clip.
         report: beats, ejection fraction, volumes, and how far to trust them.
+        measures: what else is measured, by name; see `measurement.measures`.
     """
 
     clip: inputs.SourceClip
@@ -48,6 +51,7 @@ class ClipPrediction:
     exchanged: bool
     notes: tuple[str, ...]
     report: ClipReport
+    measures: Mapping[str, Measure]
 
     @property
     def mask(self) -> SoftMask:
@@ -106,10 +110,10 @@ def predict(
     rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
     found = predict_clip(network, fitted.frames)
     masks = NamedMasks(refine(found, rate) if refined else found, network.structures)
-    square, side_mm = inputs.with_square_pixels(masks.of(LV), fitted)
+    square, side_mm = _with_square_pixels(masks, fitted)
     # Parts that refining takes away are what gives other views than the expected one away.
     as_given, _ = inputs.with_square_pixels(found[..., 0], fitted)
-    report = report_clip(square, rate, side_mm, times_s, view=describe_view(as_given))
+    report = report_clip(square.of(LV), rate, side_mm, times_s, view=describe_view(as_given))
     return ClipPrediction(
         clip=source,
         fitted=fitted,
@@ -119,6 +123,12 @@ def predict(
         exchanged=exchanged,
         notes=(*source.notes, *notes),
         report=_doubted(report, doubt),
+        measures=measure_clip(
+            square,
+            [Beat(beat.ed_frame, beat.es_frame) for beat in report.beats],
+            side_mm,
+            sides_known=not doubt,
+        ),
     )
 
 
@@ -171,10 +181,16 @@ def predict_file(
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
         "notes": list(found.notes),
-        **predictions.numbers(found.report, found.masks),
+        **predictions.numbers(found.report, found.masks, found.measures),
     }
     predictions.write_clip(output, name, fitted.frames, found.masks, content, fps, found.times_s)
     return content
+
+
+def _with_square_pixels(masks: NamedMasks, fitted: inputs.Fitted) -> tuple[NamedMasks, float]:
+    """All structures' masks in pixels as high as wide, and their side in mm; nan when unknown."""
+    made = [inputs.with_square_pixels(masks.of(name), fitted) for name in masks.structures]
+    return NamedMasks(np.stack([mask for mask, _ in made], axis=-1), masks.structures), made[0][1]
 
 
 def _which_way_round(
