@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,7 @@ from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
-from echodfkd_jax.measurement.beats import Beat
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
-from echodfkd_jax.measurement.measures import Measure, measure_clip
 from echodfkd_jax.measurement.view import describe_view
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
@@ -40,7 +38,6 @@ class ClipPrediction:
         exchanged: whether left and right of the clip were exchanged before it was outlined.
         notes: sentences about what was done with the clip.
         report: beats, ejection fraction, volumes, and how far to trust them.
-        measures: what else is measured, by name; see `measurement.measures`.
     """
 
     clip: inputs.SourceClip
@@ -51,7 +48,6 @@ class ClipPrediction:
     exchanged: bool
     notes: tuple[str, ...]
     report: ClipReport
-    measures: Mapping[str, Measure]
 
     @property
     def mask(self) -> SoftMask:
@@ -113,7 +109,15 @@ def predict(
     square, side_mm = _with_square_pixels(masks, fitted)
     # Parts that refining takes away are what gives other views than the expected one away.
     as_given, _ = inputs.with_square_pixels(found[..., 0], fitted)
-    report = report_clip(square.of(LV), rate, side_mm, times_s, view=describe_view(as_given))
+    report = report_clip(
+        square.of(LV),
+        rate,
+        side_mm,
+        times_s,
+        view=describe_view(as_given),
+        structures=square,
+        sides_known=not doubt,
+    )
     return ClipPrediction(
         clip=source,
         fitted=fitted,
@@ -123,12 +127,6 @@ def predict(
         exchanged=exchanged,
         notes=(*source.notes, *notes),
         report=_doubted(report, doubt),
-        measures=measure_clip(
-            square,
-            [Beat(beat.ed_frame, beat.es_frame) for beat in report.beats],
-            side_mm,
-            sides_known=not doubt,
-        ),
     )
 
 
@@ -181,7 +179,7 @@ def predict_file(
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
         "notes": list(found.notes),
-        **predictions.numbers(found.report, found.masks, found.measures),
+        **predictions.numbers(found.report, found.masks),
     }
     predictions.write_clip(output, name, fitted.frames, found.masks, content, fps, found.times_s)
     return content

@@ -14,7 +14,6 @@ from jaxtyping import Float64
 from echodfkd_jax import files
 from echodfkd_jax.masks import LV, MASK_THRESHOLD, file_stem
 from echodfkd_jax.measurement.clip_report import ClipReport
-from echodfkd_jax.measurement.measures import KINDS, Measure
 from echodfkd_jax.reporting import overlays, plots
 from echodfkd_jax.types import Frames, NamedMasks, SoftMask
 
@@ -41,15 +40,12 @@ _COLUMNS = (
 )
 
 
-def numbers(
-    report: ClipReport, masks: NamedMasks, measures: Mapping[str, Measure]
-) -> dict[str, Any]:
+def numbers(report: ClipReport, masks: NamedMasks) -> dict[str, Any]:
     """What a clip's JSON says about the heart, nan as None.
 
     Args:
         report: of the clip.
         masks: its soft masks, for the areas of every frame.
-        measures: of the clip, by name.
     """
     beats = [dataclasses.asdict(beat) for beat in report.beats]
     found = {
@@ -67,13 +63,12 @@ def numbers(
         "beats": beats,
         "measures": {
             name: {
-                "label": KINDS[name].label,
                 "unit": measure.unit,
                 "mean": measure.mean,
                 "sd": measure.sd,
                 "beats": list(measure.beats),
             }
-            for name, measure in measures.items()
+            for name, measure in report.measures.items()
         },
         "area_px": _area(masks.of(LV)).astype(int).tolist(),
     }

@@ -45,7 +45,7 @@ class Bullet:
         return ellipse & (along >= self.base)
 
 
-def points(foot=(85.0, 56.0), lean_degrees=0.0, size=112):
+def points(foot=(85.5, 56.5), lean_degrees=0.0, size=112):
     """Along and across of fine points; the axis stands on `foot` (y, x) and leans to the right."""
     line = (np.arange(size * _FINER) + 0.5) / _FINER - 0.5
     y, x = np.meshgrid(line - foot[0], line - foot[1], indexing="ij")

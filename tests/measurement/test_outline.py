@@ -6,7 +6,7 @@ import pytest
 from echodfkd_jax.measurement.outline import trace
 from tests.measurement.drawn_hearts import Bullet, draw, points, soft
 
-FOOT = (85.0, 56.0)
+FOOT = (85.5, 56.5)
 
 
 @pytest.mark.parametrize("lean", [-40, -15, 0, 25, 40])
@@ -36,7 +36,9 @@ def test_the_base_may_be_slanted(slope):
         Bullet(base=-30, straight=10, cap=40).inside(along, across) & (along > slope * across)
     )
     hinges = trace(mask).hinges
-    np.testing.assert_allclose(hinges, [[85 + 15 * slope, 41], [85 - 15 * slope, 71]], atol=0.8)
+    np.testing.assert_allclose(
+        hinges, [[85.5 + 15 * slope, 41.5], [85.5 - 15 * slope, 71.5]], atol=0.8
+    )
 
 
 def test_a_wide_ventricle_stands_on_its_base():
@@ -66,7 +68,7 @@ def test_another_part_changes_nothing():
         np.full((112, 112), 127, np.uint8),
         np.full((4, 4), 255, np.uint8),
         draw(Bullet(), foot=(85.0, 1.0)),  # The picture's edge cuts it.
-        draw(Bullet(half_width=0.8)),
+        np.pad(np.full((80, 1), 255, np.uint8), ((16, 16), (55, 56))),
         np.full((112, 112), 255, np.uint8),
     ],
     ids=["empty", "unsure", "small", "cut", "thin", "full"],

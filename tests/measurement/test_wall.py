@@ -42,7 +42,7 @@ def test_where_there_is_no_wall_nothing_is_said():
 
 
 def test_a_wall_that_the_edge_cuts_has_no_thickness():
-    foot = (85.0, 90.0)  # The right wall reaches beyond column 111.
+    foot = (85.5, 90.5)  # The right wall reaches beyond column 111.
     left, right = measured(5, 9, foot=foot)
     assert left == pytest.approx(5, rel=0.05)
     assert math.isnan(right)
