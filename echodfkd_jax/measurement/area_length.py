@@ -13,6 +13,6 @@ def volume_px3(area_px: float, length_px: float) -> float:
 
     Args:
         area_px: of the cavity.
-        length_px: from the middle of the mitral annulus to the apex, more than 0.
+        length_px: from the middle of the mitral ring to the apex, more than 0.
     """
     return 8 * area_px**2 / (3 * math.pi * length_px)

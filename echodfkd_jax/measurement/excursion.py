@@ -1,4 +1,4 @@
-"""How far the mitral annulus moves towards the apex in systole."""
+"""How far the mitral ring moves towards the apex in systole."""
 
 from typing import NamedTuple
 
@@ -9,12 +9,12 @@ class Excursion(NamedTuple):
     """Pixels from end-diastole to end-systole, positive towards the apex.
 
     Attributes:
-        annulus: of the middle between the hinges.
+        ring: of the middle between the hinges.
         left: of the hinge on the left of the picture.
         right: of the other one.
     """
 
-    annulus: float
+    ring: float
     left: float
     right: float
 

@@ -145,7 +145,7 @@ class _Clip:
         if ed is not None and es is not None:
             found["lv_strain"] = longitudinal_percent(ed, es)
             moved = excursion_px(ed, es)
-            found["mitral_excursion"] = moved.annulus
+            found["mitral_excursion"] = moved.ring
             found |= self._by_side("mitral_excursion", moved.left, moved.right)
         for name, areas in self._areas.items():
             at_ed, at_es = chambers.ed_and_es_px(areas, beat)

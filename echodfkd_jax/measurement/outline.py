@@ -45,7 +45,7 @@ class Outline(NamedTuple):
         wall: the endocardium without the mitral plane, from the left hinge in the picture over the
             apex to the right one, evenly spaced.
         hinges: of the mitral valve, left and right in the picture.
-        apex: the wall's point farthest from the middle of the mitral annulus.
+        apex: the wall's point farthest from the middle of the mitral ring.
     """
 
     wall: Points
@@ -53,19 +53,19 @@ class Outline(NamedTuple):
     apex: Point
 
     @property
-    def annulus(self) -> Point:
+    def ring(self) -> Point:
         """The middle between the hinges."""
         return self.hinges.mean(axis=0)
 
     @property
     def length_px(self) -> float:
-        """The ventricle's: from the middle of the annulus to the apex."""
-        return float(np.linalg.norm(self.apex - self.annulus))
+        """The ventricle's: from the middle of the ring to the apex."""
+        return float(np.linalg.norm(self.apex - self.ring))
 
     @property
     def upwards(self) -> Point:
-        """The long axis, of length 1, from the annulus to the apex."""
-        return (self.apex - self.annulus) / self.length_px
+        """The long axis, of length 1, from the ring to the apex."""
+        return (self.apex - self.ring) / self.length_px
 
     @property
     def rightwards(self) -> Point:

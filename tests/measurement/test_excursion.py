@@ -24,4 +24,4 @@ def test_each_hinge_has_its_own_way():
 
 def test_away_from_the_apex_is_negative():
     low = Bullet(half_width=15, straight=20, cap=40, base=-3)
-    assert excursion_px(trace(draw(ED)), trace(draw(low))).annulus == pytest.approx(-3, abs=0.3)
+    assert excursion_px(trace(draw(ED)), trace(draw(low))).ring == pytest.approx(-3, abs=0.3)

@@ -13,7 +13,10 @@ from tests.measurement.drawn_hearts import Bullet, draw
 ED, ES = Bullet(16, 24, 30), Bullet(11, 24, 26, 8)
 # Two beats of 16 frames, the ventricle alone.
 MASKS = NamedMasks(
-    np.stack([draw(ED)] * 8 + [draw(ES)] * 8 + [draw(ED)] * 8 + [draw(ES)] * 8 + [draw(ED)] * 8)[..., None], ("lv",)
+    np.stack([draw(ED)] * 8 + [draw(ES)] * 8 + [draw(ED)] * 8 + [draw(ES)] * 8 + [draw(ED)] * 8)[
+        ..., None
+    ],
+    ("lv",),
 )
 
 
