@@ -8,7 +8,7 @@ from echodfkd_jax.reporting.figures import FigureFolder
 def metrics_of(*measures):
     """An evaluation of four clips whose student measures one more than the reference."""
     clips = [
-        {"name": str(index)}
+        {"name": str(index), "dice/student_vs_reference": 0.9}
         | {f"measures/{name}/reference": 10.0 * index for name in measures}
         | {f"measures/{name}/student": 10.0 * index + 1 for name in measures}
         for index in range(4)
@@ -24,7 +24,9 @@ def metrics_of(*measures):
         "checkpoint": "",
         "phase_frames": {},
         "ranked_by": "dice/student_vs_reference",
-        "mean": {},
+        "mean": {"dice/student_vs_reference": 0.9},
+        "ci95": {"dice/student_vs_reference": [0.9, 0.9]},
+        "count": {"dice/student_vs_reference": 4},
         "total": {},
         "per_clip": clips,
         "tables": table.describe([evaluator]),
