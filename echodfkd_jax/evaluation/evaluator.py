@@ -30,6 +30,7 @@ EVALUATORS = {
     "phase": "echodfkd_jax.evaluation.phase_distance:PhaseDistance",
     "ejection_fraction": "echodfkd_jax.evaluation.ejection_fractions:EjectionFractions",
     "calibration": "echodfkd_jax.evaluation.calibration:Calibration",
+    "measures": "echodfkd_jax.evaluation.measures:Measures",
     "protocols": "echodfkd_jax.evaluation.protocols:Protocols",
 }
 

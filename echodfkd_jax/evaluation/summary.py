@@ -86,6 +86,32 @@ def correlate(
     return found
 
 
+def agree(
+    clips: Sequence[ClipNumbers], pairs: Mapping[str, tuple[str, str]]
+) -> dict[str, dict[str, Any]]:
+    """How far two ways of measuring differ (Bland and Altman, Lancet 1986, 1:307-310).
+
+    Args:
+        clips: metric and value, per clip.
+        pairs: the metric and the one it is compared with, by name.
+
+    Returns:
+        By the pair's name: `value`, the mean of first - second (bias); `interval`, the limits of
+        agreement, bias -/+ 1.96 standard deviations of the difference; `count`. Pairs that fewer
+        than three clips have are left out.
+    """
+    found = {}
+    for name, (first, second) in pairs.items():
+        difference = column(clips, first) - column(clips, second)
+        difference = difference[~np.isnan(difference)]
+        if len(difference) < MIN_CLIPS_OF_CORRELATION:
+            continue
+        bias, reach = float(difference.mean()), 1.96 * float(difference.std(ddof=1))
+        limits = (bias - reach, bias + reach)
+        found[name] = {"value": bias, "interval": limits, "count": len(difference)}
+    return found
+
+
 def mean_entry(
     values: Float64[np.ndarray, "n"], *, num_samples: int, seed: int = 0
 ) -> dict[str, Any]:

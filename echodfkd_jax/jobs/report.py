@@ -21,7 +21,7 @@ from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.writers import read_lines
 
 # Changes whenever the same input gives another page.
-VERSION = 4
+VERSION = 5
 
 
 def run(config: ml_collections.ConfigDict) -> None:

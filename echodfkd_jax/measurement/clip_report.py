@@ -2,16 +2,18 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.masks import LV_ALONE, MASK_THRESHOLD
 from echodfkd_jax.measurement import disks
 from echodfkd_jax.measurement.beats import Beats, find_beats
 from echodfkd_jax.measurement.ejection_fraction import ejection_fraction_percent
+from echodfkd_jax.measurement.measures import Measure, measure_clip
 from echodfkd_jax.measurement.view import MAX_UNSURE_BAND, View, describe_view
-from echodfkd_jax.types import SoftMask
+from echodfkd_jax.types import NamedMasks, SoftMask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,7 @@ class ClipReport:
             one half when the rhythm is irregular, when there is one whole beat only, or when the
             view does not look like an apical four-chamber view.
         remarks: plain sentences about what makes the numbers unreliable; none when nothing does.
+        measures: what else the structures say, by name; see `measures`.
     """
 
     beats: tuple[BeatNumbers, ...]
@@ -61,6 +64,7 @@ class ClipReport:
     heart_rate_spread_per_min: float
     confidence: float
     remarks: tuple[str, ...]
+    measures: Mapping[str, Measure]
 
 
 def report_clip(
@@ -69,6 +73,9 @@ def report_clip(
     pixel_spacing_mm: float = math.nan,
     times_s: Float64[np.ndarray, "t"] | None = None,
     view: View | None = None,
+    *,
+    structures: NamedMasks | None = None,
+    sides_known: bool = True,
 ) -> ClipReport:
     """Finds the beats in a clip's soft masks and measures each of them.
 
@@ -79,6 +86,8 @@ def report_clip(
         times_s: of every frame, where they are not evenly spaced.
         view: `describe_view` of the masks as the network gave them, where `mask` was refined
             since; None: of `mask`.
+        structures: the soft masks of all structures; None: of the left ventricle alone.
+        sides_known: whether the septum is on the left of the picture, see `measure_clip`.
     """
     binary = mask > MASK_THRESHOLD
     area = np.count_nonzero(binary, axis=(1, 2)).astype(np.float64)
@@ -104,6 +113,12 @@ def report_clip(
         heart_rate_spread_per_min=found.spread_per_min,
         confidence=min(factors) if beats else 0.0,
         remarks=_remarks(found, view),
+        measures=measure_clip(
+            structures or NamedMasks(mask[..., None], LV_ALONE),
+            found.beats,
+            pixel_spacing_mm,
+            sides_known=sides_known,
+        ),
     )
 
 

@@ -106,10 +106,18 @@ def predict(
     rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
     found = predict_clip(network, fitted.frames)
     masks = NamedMasks(refine(found, rate) if refined else found, network.structures)
-    square, side_mm = inputs.with_square_pixels(masks.of(LV), fitted)
+    square, side_mm = _with_square_pixels(masks, fitted)
     # Parts that refining takes away are what gives other views than the expected one away.
     as_given, _ = inputs.with_square_pixels(found[..., 0], fitted)
-    report = report_clip(square, rate, side_mm, times_s, view=describe_view(as_given))
+    report = report_clip(
+        square.of(LV),
+        rate,
+        side_mm,
+        times_s,
+        view=describe_view(as_given),
+        structures=square,
+        sides_known=not doubt,
+    )
     return ClipPrediction(
         clip=source,
         fitted=fitted,
@@ -175,6 +183,12 @@ def predict_file(
     }
     predictions.write_clip(output, name, fitted.frames, found.masks, content, fps, found.times_s)
     return content
+
+
+def _with_square_pixels(masks: NamedMasks, fitted: inputs.Fitted) -> tuple[NamedMasks, float]:
+    """All structures' masks in pixels as high as wide, and their side in mm; nan when unknown."""
+    made = [inputs.with_square_pixels(masks.of(name), fitted) for name in masks.structures]
+    return NamedMasks(np.stack([mask for mask, _ in made], axis=-1), masks.structures), made[0][1]
 
 
 def _which_way_round(

@@ -1,6 +1,6 @@
 """One evaluation on the report's page: tables, figures over all clips, and the clips shown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,15 @@ from echodfkd_jax.evaluation import files, summary, table
 from echodfkd_jax.evaluation.evaluator import area_curves
 from echodfkd_jax.evaluation.files import ShownClip
 from echodfkd_jax.masks import LV, MASK_THRESHOLD, name_in
+from echodfkd_jax.measurement.measures import KINDS
 from echodfkd_jax.reporting import colours, html, overlays, plots
 from echodfkd_jax.reporting.figures import FigureFolder
 
 # Bars over the frames of end-diastole and end-systole.
 ED_MARK = (255, 255, 255)
 ES_MARK = (150, 150, 150)
+# Measures whose agreement with the reference's is drawn.
+AGREEMENT = ("lv_ef_disks", "lv_strain", "mitral_excursion", "la_emptying")
 
 
 def evaluation_view(
@@ -125,6 +128,33 @@ def _overall_figures(
                     label=f"recorded (estimates {words})",
                 )
             )
+    return figures + _agreement(save, metrics, clips)
+
+
+def _agreement(
+    save: FigureFolder, metrics: Mapping[str, Any], clips: Sequence[Mapping[str, float]]
+) -> list[html.Figure]:
+    """The student's measures against the reference's, of those that are compared."""
+    figures = []
+    for measure in AGREEMENT:
+        pair = f"measures/{measure}/student_vs_reference"
+        found = table.entry(metrics, "agreement", pair)
+        if found is None:
+            continue
+        label, _, power = KINDS[measure]
+        figures.append(
+            save.figure(
+                f"{metrics['name']}_agreement_{measure}.png",
+                f"{label}: difference from the reference over the mean of both, with bias and 95 % "
+                "limits of agreement",
+                plots.bland_altman,
+                summary.column(clips, f"measures/{measure}/student"),
+                summary.column(clips, f"measures/{measure}/reference"),
+                (found["value"], *found["interval"]),
+                "pixels" if power else "%",
+                title=label,
+            )
+        )
     return figures
 
 

@@ -149,6 +149,57 @@ def ejection_fractions(
         return _png(figure)
 
 
+def bland_altman(
+    values: Float[np.ndarray, "n"],
+    reference: Float[np.ndarray, "n"],
+    agreement: tuple[float, float, float],
+    unit: str,
+    *,
+    title: str = "",
+    style: str = "light",
+) -> bytes:
+    """Difference over mean of two ways of measuring, one point per clip (Bland and Altman, 1986).
+
+    Args:
+        values: the student's; clips with nan on either side are left out.
+        reference: what they are compared with.
+        agreement: bias, lower and upper limit of agreement, which are drawn as lines.
+        unit: of all of them.
+        title: what is measured.
+        style: "light" or "dark".
+
+    Returns:
+        PNG.
+    """
+    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+        known = ~np.isnan(values) & ~np.isnan(reference)
+        x, y = (values + reference)[known] / 2, (values - reference)[known]
+        axis.scatter(x, y, s=18, alpha=0.75, color=as_hex("student"))
+        axis.axhline(0, color=_SOFT_INK[style], linewidth=0.8, linestyle=":")
+        names = ("bias", "lower limit", "upper limit")
+        for name, value, line in zip(names, agreement, ("-", "--", "--")):
+            axis.axhline(value, color=_INK[style], linewidth=1.0, linestyle=line)
+            axis.annotate(
+                f"{name} {value:+.1f}",
+                (1.0, value),
+                xycoords=("axes fraction", "data"),
+                xytext=(-2, 3),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8,
+                bbox={"facecolor": _PAPER[style], "edgecolor": "none", "alpha": 0.8, "pad": 1},
+            )
+        axis.set(
+            title=title,
+            xlabel=f"mean of student and reference, {unit}",
+            ylabel=f"student - reference, {unit}",
+        )
+        # Room for both limits and what is written at the upper one.
+        reach = 1.2 * max(np.abs(agreement).max(), np.abs(y).max(initial=0.0), 1e-6)
+        axis.set_ylim(-reach, reach)
+        return _png(figure)
+
+
 def score_histogram(
     scores: Mapping[str, Float[np.ndarray, "n"]], label: str, style: str = "light"
 ) -> bytes:

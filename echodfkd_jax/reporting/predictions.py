@@ -61,6 +61,15 @@ def numbers(report: ClipReport, masks: NamedMasks) -> dict[str, Any]:
         "confidence": report.confidence,
         "remarks": list(report.remarks),
         "beats": beats,
+        "measures": {
+            name: {
+                "unit": measure.unit,
+                "mean": measure.mean,
+                "sd": measure.sd,
+                "beats": list(measure.beats),
+            }
+            for name, measure in report.measures.items()
+        },
         "area_px": _area(masks.of(LV)).astype(int).tolist(),
     }
     others = [structure for structure in masks.structures if structure != LV]
@@ -114,19 +123,24 @@ def write_clip(
 def write_table(directory: files.PathLike, rows: Sequence[Mapping[str, Any]]) -> epath.Path:
     """Writes one line per clip, the failed ones too, and returns the file.
 
+    Measures have two columns, of their mean and of their standard deviation over beats, with the
+    unit in the name (`lv_strain_percent`, `lv_strain_percent_sd`); those that no clip has, none.
+
     Args:
         directory: exists.
         rows: of each clip: name, source and status, and what its JSON has.
     """
     table = io.StringIO(newline="")
-    writer: csv.DictWriter[str] = csv.DictWriter(table, _COLUMNS, restval="", extrasaction="ignore")
+    measured = [_measured(row.get("measures", {})) for row in rows]
+    columns = dict.fromkeys((*_COLUMNS, *(column for cells in measured for column in cells)))
+    writer: csv.DictWriter[str] = csv.DictWriter(table, columns, restval="", extrasaction="ignore")
     writer.writeheader()
-    for row in rows:
+    for row, cells in zip(rows, measured):
         texts = {
             "remarks": " ".join(row.get("remarks", ())),
             "num_beats": len(row["beats"]) if "beats" in row else "",
         }
-        writer.writerow({**row, **texts})
+        writer.writerow({**row, **texts, **cells})
     return files.write_text(files.path_of(directory) / TABLE_FILE, table.getvalue())
 
 
@@ -143,6 +157,16 @@ def summary_line(name: str, content: Mapping[str, Any]) -> str:
             f"{beats} beat{plural}, confidence {content['confidence']:.2f}"
         )
     return f"{name}: " + " ".join([first + ".", *content["remarks"]])
+
+
+def _measured(measures: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """The cells of the measures that a clip has."""
+    return {
+        f"{name}_{measure['unit']}{suffix}": measure[key]
+        for name, measure in measures.items()
+        if measure["mean"] is not None
+        for key, suffix in (("mean", ""), ("sd", "_sd"))
+    }
 
 
 def _area(mask: SoftMask) -> np.ndarray:

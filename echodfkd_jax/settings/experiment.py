@@ -81,7 +81,7 @@ class EvalSettings(Section):
     split: str = setting("test", "of the data set: train, validation or test; 'all' of a folder")
     clips_dir: str = setting("", "a folder in the EchoNet layout, instead of the split")
     evaluators: tuple[str, ...] = setting(
-        ("overlap", "phase", "ejection_fraction", "calibration", "protocols"),
+        ("overlap", "phase", "ejection_fraction", "calibration", "measures", "protocols"),
         "what is computed; any may be 'package.module:Name'; the judge has its own section",
     )
     bootstrap_samples: int = setting(10_000, "for the intervals", least=1)

@@ -73,6 +73,21 @@ def test_clips_without_a_recorded_fraction_are_left_out():
     assert pixels(one).shape == (440, 462, 3)
 
 
+def test_agreement_shows_clips_that_have_both_and_moves_with_the_limits():
+    reference = np.array([50.0, np.nan, 60.0])
+    lines = (2.0, -4.0, 8.0)
+    one = plots.bland_altman(np.array([52.0, 1.0, 61.0]), reference, lines, "%")
+    other = plots.bland_altman(np.array([52.0, 9.0, 61.0]), reference, lines, "%")
+    assert one == other
+    moved = plots.bland_altman(np.array([52.0, 9.0, 61.0]), reference, (2.0, -5.0, 9.0), "%")
+    assert not np.array_equal(pixels(one), pixels(moved))
+
+
+def test_agreement_without_any_clip_is_drawn_empty():
+    none = np.full(3, np.nan)
+    assert pixels(plots.bland_altman(none, none, (0.0, 0.0, 0.0), "%")).shape == (440, 462, 3)
+
+
 def test_scores_without_any_value_are_drawn_empty():
     def drawn(values):
         return pixels(plots.score_histogram({"student": np.array(values)}, "Dice"))

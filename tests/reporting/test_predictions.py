@@ -1,0 +1,57 @@
+import csv
+import math
+
+import numpy as np
+import pytest
+
+from echodfkd_jax.measurement.clip_report import report_clip
+from echodfkd_jax.measurement.measures import KINDS
+from echodfkd_jax.reporting import predictions
+from echodfkd_jax.types import NamedMasks
+from tests.measurement.drawn_hearts import Bullet, draw
+
+ED, ES = Bullet(16, 24, 30), Bullet(11, 24, 26, 8)
+# Two beats of 16 frames, the ventricle alone.
+MASKS = NamedMasks(
+    np.stack([draw(ED)] * 8 + [draw(ES)] * 8 + [draw(ED)] * 8 + [draw(ES)] * 8 + [draw(ED)] * 8)[
+        ..., None
+    ],
+    ("lv",),
+)
+
+
+def content(spacing):
+    report = report_clip(MASKS.of("lv"), pixel_spacing_mm=spacing)
+    assert len(report.beats) == 2
+    return predictions.numbers(report, MASKS)
+
+
+def test_every_measure_is_in_the_record_and_what_is_not_known_is_null():
+    found = content(math.nan)["measures"]
+    assert list(found) == list(KINDS)
+    excursion = found["mitral_excursion"]
+    assert excursion["unit"] == "px"
+    assert excursion["mean"] == pytest.approx(8, abs=0.4)
+    assert excursion["sd"] == 0 and len(excursion["beats"]) == 2
+    assert found["la_emptying"] == {
+        "unit": "percent",
+        "mean": None,
+        "sd": None,
+        "beats": [None, None],
+    }
+
+
+def test_the_table_has_columns_of_what_was_measured_with_its_unit(tmp_path):
+    rows = [
+        {"name": "a", "status": "ok", **content(1.5)},
+        {"name": "b", "status": "ok", **content(math.nan)},
+        {"name": "c", "status": "no clip"},
+    ]
+    with predictions.write_table(tmp_path, rows).open() as file:
+        a, b, c = csv.DictReader(file)
+    assert float(a["mitral_excursion_mm"]) == pytest.approx(12, abs=0.6)
+    assert float(b["mitral_excursion_px"]) == pytest.approx(8, abs=0.4)
+    assert a["mitral_excursion_px"] == b["mitral_excursion_mm"] == c["lv_strain_percent"] == ""
+    assert float(b["lv_strain_percent_sd"]) == 0
+    assert a["lv_strain_percent"] == b["lv_strain_percent"] != ""
+    assert not [name for name in a if name.startswith(("la_", "rv_", "lv_wall"))]
