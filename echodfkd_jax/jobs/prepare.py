@@ -10,7 +10,7 @@ import ml_collections
 from etils import epath
 
 from echodfkd_jax import buckets, files
-from echodfkd_jax.datasets import generators, labels, recipe, sources
+from echodfkd_jax.datasets import labels, recipe, sources
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.disk import writing
 from echodfkd_jax.errors import UserError
@@ -89,14 +89,7 @@ def _check(
 ) -> None:
     """Refuses a data set that another teacher, generator or other clips went into."""
     options = labels.LazyTeacher.from_options(teacher, clips_dir)
-    expected = {"teacher": options.fingerprint}
-    if asked.is_generated:
-        expected["generator_version"] = generators.find_generator(asked.generator).version
-    elif asked.is_own:
-        expected["source"] = sources.find_source(asked.source, clips_dir).identity
-    else:
-        assert clips_dir is not None  # Recorded clips are in one.
-        expected["source"] = sources.folder_fingerprint(clips_dir)
+    expected = {"teacher": options.fingerprint, **sources.identities(asked, clips_dir)}
     dataset.check_metadata(target, expected)
 
 
