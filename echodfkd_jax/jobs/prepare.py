@@ -78,6 +78,8 @@ def _clips_dir(fields: dict[str, Any], *, needed: bool) -> pathlib.Path | None:
     path = buckets.local_copy(manual_dir).absolute()
     if not path.is_dir():
         raise UserError(f"config.dataset.manual_dir={manual_dir}: no such folder")
+    if not any(path.iterdir()):  # tfds would not go on, either.
+        raise UserError(f"config.dataset.manual_dir={manual_dir}: nothing is in this folder")
     return path
 
 
