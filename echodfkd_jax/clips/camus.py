@@ -100,20 +100,24 @@ class Camus:
     """
 
     def __init__(self, folder: pathlib.Path, *, view: str = "4CH", min_frames: int = 1) -> None:
+        """Finds the patients; no file is read yet.
+
+        Raises:
+            UserError: there is none.
+        """
         self.folder = folder
+        self._layout = find_layout(folder)
         self.view = view
         self.min_frames = min_frames
 
-    @property
+    @functools.cached_property
     def identity(self) -> str:
         """12 hex digits from the view, the lists, and the files' names and sizes."""
-        layout = find_layout(self.folder)
-        digest = hashlib.sha256(self.view.encode())
-        for name in camus_info.SPLIT_FILES.values():
-            path = None if layout.splits is None else layout.splits / name
-            if path is not None and path.is_file():
-                digest.update(path.read_bytes())
-        for path in sorted(layout.patients.glob(f"patient*/*{self.view}*")):
+        digest, splits = hashlib.sha256(self.view.encode()), self._layout.splits
+        for name in camus_info.SPLIT_FILES.values() if splits else ():
+            if splits and (splits / name).is_file():
+                digest.update((splits / name).read_bytes())
+        for path in sorted(self._layout.patients.glob(f"patient*/*{self.view}*")):
             digest.update(f"{path.name} {path.stat().st_size}\n".encode())
         return digest.hexdigest()[:12]
 
