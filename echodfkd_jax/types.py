@@ -1,7 +1,7 @@
 """Array types and the small records that pass between rooms.
 
-Axes are named b (batch), t (time), h (height), w (width), c (channel), s (structure). Frame indices
-are 0-based.
+Axes are named b (batch), t (time), h (height), w (width), c (channel), s (structure), r
+(structure of a reference). Frame indices are 0-based.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ Frames = UInt8[np.ndarray, "t h w"]
 SoftMasks = UInt8[np.ndarray, "t h w s"]
 # Those of one structure.
 SoftMask = UInt8[np.ndarray, "t h w"]
-# Binary masks, one per frame and structure.
-Masks = Bool[np.ndarray, "n h w s"]
+# Binary masks, one per frame and structure; readers and teachers need not outline the same ones.
+Masks = Bool[np.ndarray, "n h w r"]
 
 
 class NamedMasks(NamedTuple):
@@ -53,7 +53,7 @@ class Clip:
         es_frame: index of the end-systolic frame (smallest LV); -1 when unknown.
         reference_frames: int (n,), frames whose masks are known: every frame of a generated clip,
             the traced frames of a recorded one, none when nothing is known.
-        reference_masks: bool (n, h, w, s), the masks at `reference_frames`.
+        reference_masks: bool (n, h, w, r), the masks at `reference_frames`.
         teacher_mask: uint8 (t, h, w, s), the teacher's soft masks; None before labelling.
         reference_structures: names along the last axis of `reference_masks`.
         teacher_structures: names along the last axis of `teacher_mask`.

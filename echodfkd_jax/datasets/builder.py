@@ -49,8 +49,8 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
     # A bare `tfds build` makes every configuration in this list; the others are made by name.
     BUILDER_CONFIGS = [_CONFIGS["synthetic"]]  # noqa: RUF012
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "echonet_dynamic, echonet_synthetic and folder read clips from manual_dir; data/README.md "
-        "of the project tells which files go where."
+        "echonet_dynamic, echonet_synthetic, camus and folder read clips from manual_dir; "
+        "data/README.md of the project tells which files go where."
     )
 
     builder_config: EchoClipsConfig  # tfds allows None, where a class has no configurations.

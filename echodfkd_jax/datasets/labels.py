@@ -17,6 +17,7 @@ from echodfkd_jax.clips import echonet
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.datasets.recipe import Recipe
 from echodfkd_jax.masks import Structures, pick_structures
+from echodfkd_jax.teachers import NO_TEACHER
 from echodfkd_jax.types import Clip, SoftMasks
 
 KeyExample = tuple[str, dict[str, Any]]
@@ -62,9 +63,14 @@ class LazyTeacher:
         return pathlib.Path(options.get("weights", ""))
 
     @property
+    def is_none(self) -> bool:
+        """Whether clips are not labelled at all."""
+        return json.loads(self.options).get("name") == NO_TEACHER
+
+    @property
     def fingerprint(self) -> str:
         """The teacher's own; loads it."""
-        return self._teacher.fingerprint
+        return NO_TEACHER if self.is_none else self._teacher.fingerprint
 
     def label(self, clip: Clip, structures: Structures) -> SoftMasks:
         """uint8 (t, h, w, s), 255 * probability.
@@ -163,9 +169,9 @@ class LabelledShard:
         if mask is not None:
             whose = f"clip {clip.name}, with masks of its own,"
             mask = pick_structures(mask, clip.teacher_structures, structures, whose)
-        else:
+        elif not self.teacher.is_none:
             mask = self.cache.get(clip, len(structures))
-        if mask is None:
+        if mask is None and not self.teacher.is_none:
             mask = self.teacher.label(clip, structures)
             self.cache.put(clip, mask)
         return dataclasses.replace(

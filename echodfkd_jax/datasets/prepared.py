@@ -167,17 +167,15 @@ def open_split(
 
 
 def to_example(clip: Clip) -> dict[str, Any]:
-    """A labelled clip as the data set's features have it; the inverse of what reading does.
-
-    Raises:
-        ValueError: the clip has no teacher mask.
-    """
-    if clip.teacher_mask is None:
-        raise ValueError(f"clip {clip.name} is not labelled")
+    """A clip as the data set's features have it; the inverse of what reading does."""
+    mask = clip.teacher_mask
+    if mask is None:  # Masks of no frame, as there is no other nothing in a record.
+        size = clip.frames.shape[1:]
+        mask = np.zeros((0, *size, len(clip.teacher_structures)), np.uint8)
     return {
         "clip_id": clip.name,
         "frames": clip.frames[..., None],
-        "teacher_mask": clip.teacher_mask,
+        "teacher_mask": mask,
         "reference_masks": clip.reference_masks.astype(np.uint8),
         "reference_frames": clip.reference_frames.astype(np.int32),
         "fps": np.float32(clip.fps),
@@ -190,7 +188,7 @@ def to_example(clip: Clip) -> dict[str, Any]:
 
 
 def _to_clip(example: Mapping[str, Any], structures: Structures, reference: Structures) -> Clip:
-    name = example["clip_id"]
+    name, mask = example["clip_id"], example["teacher_mask"]
     return Clip(
         name=name.decode() if isinstance(name, bytes) else str(name),
         frames=example["frames"][..., 0],
@@ -202,7 +200,7 @@ def _to_clip(example: Mapping[str, Any], structures: Structures, reference: Stru
         es_frame=int(example["es_frame"]),
         reference_frames=np.asarray(example["reference_frames"]),
         reference_masks=example["reference_masks"].astype(bool),
-        teacher_mask=example["teacher_mask"],
+        teacher_mask=mask if len(mask) else None,
         reference_structures=reference,
         teacher_structures=structures,
     )

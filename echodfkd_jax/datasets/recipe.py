@@ -16,6 +16,7 @@ import ml_collections
 from etils import epath
 
 from echodfkd_jax import files
+from echodfkd_jax.clips import camus
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures, check_structures
 
@@ -30,6 +31,7 @@ WINDOW_FRAMES = 25
 _PLACES = ("name", "data_dir", "manual_dir")
 _GENERATED_ONLY = ("generator", "num_train", "num_validation", "num_test", "num_frames", "seed")
 _RECORDED_ONLY = ("min_frames",)
+_CAMUS_ONLY = ("view",)
 _OF_ALL = ("structures",)
 
 
@@ -38,7 +40,7 @@ class Recipe:
     """The content of a data set.
 
     Attributes:
-        source: "generator", "echonet_dynamic", "echonet_synthetic", "folder", or
+        source: "generator", "echonet_dynamic", "echonet_synthetic", "camus", "folder", or
             "package.module:Name" of somebody's own.
         teacher: the teacher's name and options as JSON; of weights, the file's name only.
         num_train: generated training clips.
@@ -49,6 +51,7 @@ class Recipe:
         min_frames: recorded clips with fewer frames are left out.
         generator: of generated clips.
         structures: of the teacher's masks, and of the exact ones of generated clips.
+        view: of CAMUS, "4CH" or "2CH".
     """
 
     source: str
@@ -61,10 +64,13 @@ class Recipe:
     min_frames: int = 0
     generator: str = "phantom"
     structures: Structures = LV_ALONE
+    view: str = "4CH"
 
     @property
     def reference_structures(self) -> Structures:
-        """Of the reference masks: recorded clips have tracings of the left ventricle only."""
+        """Of the reference masks: of recorded clips those that somebody traced."""
+        if self.is_camus:
+            return camus.STRUCTURES
         return self.structures if self.is_generated or self.is_own else LV_ALONE
 
     @property
@@ -73,13 +79,20 @@ class Recipe:
         return self.source == "generator"
 
     @property
+    def is_camus(self) -> bool:
+        """Whether the clips are those of CAMUS, or in its layout."""
+        return self.source == "camus"
+
+    @property
     def is_own(self) -> bool:
         """Whether the clips come from a class of somebody's own."""
         return ":" in self.source
 
     def to_json(self) -> dict[str, Any]:
-        """All fields; `structures` only where there are more than the left ventricle."""
+        """All fields; `structures` and `view` only where they say something."""
         fields = dataclasses.asdict(self)
+        if not self.is_camus:
+            del fields["view"]
         if self.structures == LV_ALONE:
             del fields["structures"]
         return fields
@@ -113,6 +126,8 @@ REGISTERED = {
     "synthetic_paper": _generated(7465, 1288, 1277, 192),
     "echonet_dynamic": Recipe("echonet_dynamic", _PUBLISHED_TEACHER, min_frames=WINDOW_FRAMES),
     "echonet_synthetic": Recipe("echonet_synthetic", _PUBLISHED_TEACHER, min_frames=WINDOW_FRAMES),
+    # Half of a beat; learnt from its readers' outlines.
+    "camus": Recipe("camus", '{"name": "none"}', min_frames=2, structures=camus.STRUCTURES),
     "folder": Recipe("folder", min_frames=WINDOW_FRAMES),
 }
 
@@ -146,18 +161,21 @@ def resolve(dataset: Mapping[str, Any], teacher: Mapping[str, Any]) -> tuple[str
     base = REGISTERED.get(name) or Recipe(source=name)
     asked = {field: value for field, value in dataset.items() if field not in _PLACES}
     for field in asked:
-        if field not in (*_GENERATED_ONLY, *_RECORDED_ONLY, *_OF_ALL):
+        if field not in (*_GENERATED_ONLY, *_RECORDED_ONLY, *_CAMUS_ONLY, *_OF_ALL):
             raise UserError(
                 f"config.dataset.{field} is unknown; known fields are "
-                f"{', '.join((*_PLACES, *_GENERATED_ONLY, *_RECORDED_ONLY))}"
+                f"{', '.join((*_PLACES, *_GENERATED_ONLY, *_RECORDED_ONLY, *_CAMUS_ONLY))}"
             )
     relevant = _GENERATED_ONLY if base.is_generated else _RECORDED_ONLY
-    relevant = _OF_ALL + (() if base.is_own else relevant)
+    relevant = _OF_ALL + (() if base.is_own else relevant) + _CAMUS_ONLY * base.is_camus
     changes = {field: asked[field] for field in relevant if field in asked}
     for field, value in changes.items():
         if field == "structures":
             changes[field] = check_structures(value)
-        if field in ("generator", "structures"):
+        if field == "view" and value not in camus.VIEWS:
+            expected = " or ".join(camus.VIEWS)
+            raise UserError(f"config.dataset.view={value!r}: expected {expected}")
+        if field in ("generator", "structures", "view"):
             continue
         least = 0 if field == "seed" else 1
         if not isinstance(value, int) or not least <= value < 2**31:

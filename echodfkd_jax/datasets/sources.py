@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from echodfkd_jax import seams
-from echodfkd_jax.clips import echonet, entries
+from echodfkd_jax.clips import camus, echonet, entries, splitting
 from echodfkd_jax.clips.entries import FRAME_SIZE_PX
 from echodfkd_jax.datasets import generators
 from echodfkd_jax.datasets import recipe as recipes
@@ -25,8 +25,6 @@ __all__ = ["FRAME_SIZE_PX", "GeneratedClips", "RecordedClips", "Source", "open_s
 
 # Generated in one call; fewer clips the longer they are, a power of two that divides a shard.
 FRAMES_PER_CALL = 512
-# Of a folder without any table: every tenth clip is for validation, every tenth for test.
-HELD_OUT_FRACTION = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +97,9 @@ class RecordedClips:
 
 @runtime_checkable
 class ClipSource(Protocol):
-    """Clips of somebody's own; a class that is made with the folder of `manual_dir`, or None.
+    """Clips by split; somebody's own is a class that is made with `manual_dir`'s folder, or None.
+
+    One that leaves clips out has an attribute `report`, a `LayoutReport`, besides.
 
     Attributes:
         identity: tells these clips from others; part of the data set's metadata.
@@ -176,8 +176,8 @@ def open_source(
     """
     if recipe.is_generated:
         return _open_generated(recipe)
-    if recipe.is_own:
-        return _open_own(recipe, folder)
+    if recipe.is_own or recipe.is_camus:
+        return _open_by_split(find_source(recipe, folder))
     assert folder is not None  # Recorded clips are in one.
     root = echonet.find_folder(folder)
     if recipe.source != "folder" and not (root / "FileList.csv").is_file():
@@ -197,23 +197,44 @@ def open_source(
     parts = _partition(root, usable)
     return Source(
         splits={split: RecordedClips(tuple(parts[split])) for split in recipes.SPLITS},
-        identities={"source": folder_fingerprint(root)},
+        identities=identities(recipe, root),
         report=clips.report.to_json(),
         summary=clips.report.summary(),
     )
 
 
-def find_source(name: str, folder: pathlib.Path | None) -> ClipSource:
-    """The clips of a class of somebody's own.
+def find_source(recipe: recipes.Recipe, folder: pathlib.Path | None) -> ClipSource:
+    """The clips of a class: CAMUS, or one of somebody's own.
 
     Args:
-        name: "package.module:Name", as in `config.dataset.name`.
+        recipe: names it.
         folder: `config.dataset.manual_dir`; None where that is empty.
 
     Raises:
         UserError: there is no such class.
     """
-    return seams.find("config.dataset.name", name, {})(folder)
+    if recipe.is_camus:
+        assert folder is not None  # Recorded clips are in one.
+        return camus.Camus(folder, view=recipe.view, min_frames=recipe.min_frames)
+    return seams.find("config.dataset.name", recipe.source, {})(folder)
+
+
+def identities(recipe: recipes.Recipe, folder: pathlib.Path | None) -> dict[str, str]:
+    """What tells the clips of a recipe from others, for the data set's metadata.
+
+    Args:
+        recipe: what is asked for.
+        folder: of recorded clips; None for generated ones.
+
+    Raises:
+        UserError: there is no such generator, class or folder.
+    """
+    if recipe.is_generated:
+        return {"generator_version": generators.find_generator(recipe.generator).version}
+    if recipe.is_own or recipe.is_camus:
+        return {"source": find_source(recipe, folder).identity}
+    assert folder is not None  # Recorded clips are in one.
+    return {"source": folder_fingerprint(folder)}
 
 
 def folder_fingerprint(folder: pathlib.Path) -> str:
@@ -243,17 +264,22 @@ def _open_generated(recipe: recipes.Recipe) -> Source:
             )
             for split, number in zip(recipes.SPLITS, numbers, strict=True)
         },
-        identities={"generator_version": generators.find_generator(recipe.generator).version},
+        identities=identities(recipe, None),
     )
 
 
-def _open_own(recipe: recipes.Recipe, folder: pathlib.Path | None) -> Source:
-    source = find_source(recipe.source, folder)
+def _open_by_split(source: ClipSource) -> Source:
     splits = {}
     for split in recipes.SPLITS:
         clips = source.split(split)
         splits[split] = IndexedClips(clips, 0, len(clips))
-    return Source(splits=splits, identities={"source": source.identity})
+    report = getattr(source, "report", None)
+    return Source(
+        splits=splits,
+        identities={"source": source.identity},
+        report=report and report.to_json(),
+        summary=report.summary() if report else "",
+    )
 
 
 def _partition(
@@ -272,11 +298,9 @@ def _partition(
             if split:
                 parts[split].append(entry)
         return parts
-    shuffled = sorted(usable, key=lambda e: hashlib.sha256(e.row.name.encode()).digest())
-    num_held_out = max(1, round(HELD_OUT_FRACTION * len(shuffled)))
-    parts["test"] = shuffled[:num_held_out]
-    parts["validation"] = shuffled[num_held_out : 2 * num_held_out]
-    parts["train"] = shuffled[2 * num_held_out :]
+    by_name = {entry.row.name: entry for entry in usable}
+    for name, split in splitting.by_hash(by_name).items():
+        parts[split].append(by_name[name])
     return parts
 
 

@@ -1,6 +1,7 @@
 """The clips of an evaluation and the masks that the student is compared with."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -12,7 +13,9 @@ import ml_collections
 from etils import epath
 
 from echodfkd_jax import buckets, teachers
-from echodfkd_jax.clips import echonet, finding
+from echodfkd_jax.clips import camus, echonet, finding
+from echodfkd_jax.clips.camus import CamusClips
+from echodfkd_jax.clips.echonet import FolderClips
 from echodfkd_jax.clips.layout_report import LayoutReport
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.datasets import recipe
@@ -87,7 +90,10 @@ def open_data(
         UserError: there is no such data set, split or folder, or the teacher cannot be loaded.
     """
     if settings.clips_dir:
-        return _folder(settings, config.teacher.to_dict())
+        folder = buckets.local_copy(settings.clips_dir).resolve()
+        if camus.is_layout(folder):
+            return _camus_folder(settings, config, folder)
+        return _folder(settings, config.teacher.to_dict(), echonet.find_folder(folder))
     fields = recipe.fields_of(saved) | {"data_dir": config.dataset.data_dir}
     return _split(settings, dataset.directory(fields, saved.teacher.to_dict()))
 
@@ -98,17 +104,19 @@ def _split(settings: EvalSettings, directory: epath.Path) -> EvaluationData:
             f"config.eval.split={settings.split!r}: expected one of {', '.join(recipe.SPLITS)}"
         )
     metadata = dataset.read_metadata(directory)
+    teacher = str(metadata.get("teacher"))
     return EvaluationData(
         name=settings.split,
         metadata={**metadata, "directory": str(directory), "split": settings.split},
         identity=_digest(metadata, settings.split),
-        models={"teacher": str(metadata.get("teacher"))},
+        models={} if teacher == teachers.NO_TEACHER else {"teacher": teacher},
         open=lambda: Opened(dataset.open_split(directory, settings.split), _own_masks),
     )
 
 
-def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> EvaluationData:
-    folder = echonet.find_folder(buckets.local_copy(settings.clips_dir).resolve())
+def _folder(
+    settings: EvalSettings, teacher_options: dict[str, Any], folder: pathlib.Path
+) -> EvaluationData:
     split = settings.split if (folder / "FileList.csv").is_file() else None
     if split is not None and split not in (*recipe.SPLITS, ALL_CLIPS):
         raise UserError(
@@ -126,35 +134,83 @@ def _folder(settings: EvalSettings, teacher_options: dict[str, Any]) -> Evaluati
     if teacher is not None:
         models["labeller" if has_masks else "teacher"] = teacher.fingerprint
 
-    def open_clips() -> Opened:
-        clips = echonet.open_folder(folder, split, show_progress=True)
-        for line in clips.report.lines():
-            print(line)
-        if not len(clips):
-            raise UserError(
-                f"{folder} has no usable clip of config.eval.split={settings.split!r}; "
-                f"{ALL_CLIPS!r} takes every clip; {clips.report.num_left_out} were left out: "
-                + "; ".join(f"{c['name']}: {c['reason']}" for c in clips.report.left_out()[:3])
-            )
+    def masks_of(clip: Clip) -> _Masks:
+        own = _own_masks(clip) if has_masks else {}
+        return own | _masks_by(teacher, "labeller" if has_masks else "teacher", clip)
 
-        def masks_of(clip: Clip) -> _Masks:
-            masks = _own_masks(clip) if has_masks else {}
-            if teacher is not None:
-                masks["labeller" if has_masks else "teacher"] = NamedMasks(
-                    teacher.label(clip), structures_of(teacher)
-                )
-            return masks
-
-        return Opened(clips, masks_of, clips.report)
-
-    name = folder.name if folder.name not in recipe.SPLITS else f"folder_{folder.name}"
     return EvaluationData(
-        name=name,
+        name=_name_of(folder),
         metadata={"directory": str(folder), "split": split or ALL_CLIPS},
         identity=_digest(_listing(folder), split, models),
         models=models,
+        open=lambda: _opened(
+            echonet.open_folder(folder, split, show_progress=True), masks_of, settings.split
+        ),
+    )
+
+
+def _camus_folder(
+    settings: EvalSettings, config: ml_collections.ConfigDict, folder: pathlib.Path
+) -> EvaluationData:
+    """CAMUS as it is downloaded: readers' outlines are there, so a teacher need not be."""
+    view, split = config.dataset.get("view", "4CH"), settings.split
+    if split not in (*recipe.SPLITS, ALL_CLIPS):
+        raise UserError(
+            f"config.eval.split={split!r}: expected one of {', '.join(recipe.SPLITS)}, or "
+            f"{ALL_CLIPS!r} for every patient of {folder}"
+        )
+    teacher = _load(config.teacher.to_dict(), required=False)
+    models = {} if teacher is None else {"teacher": teacher.fingerprint}
+    layout = camus.find_layout(folder)
+
+    def open_clips() -> Opened:
+        asked = None if split == ALL_CLIPS else split
+        clips = camus.open_folder(folder, asked, view=view, show_progress=True)
+        return _opened(clips, functools.partial(_masks_by, teacher, "teacher"), split)
+
+    return EvaluationData(
+        name=_name_of(folder) + f"_{view}" * (view != "4CH"),
+        metadata={
+            "directory": str(folder),
+            "split": split,
+            "view": view,
+            "split_by": "a hash of the names" if layout.splits is None else str(layout.splits),
+        },
+        identity=_digest(_listing(folder), split, view, models),
+        models=models,
         open=open_clips,
     )
+
+
+def _name_of(folder: pathlib.Path) -> str:
+    """What the evaluation on a folder is called; splits have names of their own."""
+    return folder.name if folder.name not in recipe.SPLITS else f"folder_{folder.name}"
+
+
+def _opened(
+    clips: FolderClips | CamusClips, masks_of: Callable[[Clip], _Masks], split: str
+) -> Opened:
+    """The clips of a folder; those that cannot be used are told.
+
+    Raises:
+        UserError: none can be used.
+    """
+    for line in clips.report.lines():
+        print(line)
+    if not len(clips):
+        raise UserError(
+            f"{clips.report.folder} has no usable clip of config.eval.split={split!r}; "
+            f"{ALL_CLIPS!r} takes every clip; {clips.report.num_left_out} were left out: "
+            + "; ".join(f"{c['name']}: {c['reason']}" for c in clips.report.left_out()[:3])
+        )
+    return Opened(clips, masks_of, clips.report)
+
+
+def _masks_by(teacher: Teacher | None, model: str, clip: Clip) -> _Masks:
+    """A teacher's masks under the name of a model; none without a teacher."""
+    if teacher is None:
+        return {}
+    return {model: NamedMasks(teacher.label(clip), structures_of(teacher))}
 
 
 def _own_masks(clip: Clip) -> _Masks:
@@ -165,6 +221,8 @@ def _own_masks(clip: Clip) -> _Masks:
 
 
 def _load(options: dict[str, Any], *, required: bool) -> Teacher | None:
+    if options.get("name") == teachers.NO_TEACHER and not required:
+        return None
     try:
         return teachers.load_teacher(**options)
     except UserError as error:

@@ -10,7 +10,7 @@ import ml_collections
 from etils import epath
 
 from echodfkd_jax import buckets, files
-from echodfkd_jax.datasets import generators, labels, recipe, sources
+from echodfkd_jax.datasets import labels, recipe, sources
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.disk import writing
 from echodfkd_jax.errors import UserError
@@ -78,6 +78,8 @@ def _clips_dir(fields: dict[str, Any], *, needed: bool) -> pathlib.Path | None:
     path = buckets.local_copy(manual_dir).absolute()
     if not path.is_dir():
         raise UserError(f"config.dataset.manual_dir={manual_dir}: no such folder")
+    if not any(path.iterdir()):  # tfds would not go on, either.
+        raise UserError(f"config.dataset.manual_dir={manual_dir}: nothing is in this folder")
     return path
 
 
@@ -89,14 +91,7 @@ def _check(
 ) -> None:
     """Refuses a data set that another teacher, generator or other clips went into."""
     options = labels.LazyTeacher.from_options(teacher, clips_dir)
-    expected = {"teacher": options.fingerprint}
-    if asked.is_generated:
-        expected["generator_version"] = generators.find_generator(asked.generator).version
-    elif asked.is_own:
-        expected["source"] = sources.find_source(asked.source, clips_dir).identity
-    else:
-        assert clips_dir is not None  # Recorded clips are in one.
-        expected["source"] = sources.folder_fingerprint(clips_dir)
+    expected = {"teacher": options.fingerprint, **sources.identities(asked, clips_dir)}
     dataset.check_metadata(target, expected)
 
 

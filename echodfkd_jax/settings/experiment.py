@@ -14,7 +14,8 @@ class DatasetSettings(Section):
     decides_weights: ClassVar[bool] = True
 
     name: str = setting(
-        "synthetic", "synthetic, synthetic_paper, echonet_dynamic, echonet_synthetic or folder"
+        "synthetic",
+        "synthetic, synthetic_paper, echonet_dynamic, echonet_synthetic, camus or folder",
     )
     data_dir: str = setting(
         "", "of prepared data sets; empty: tfds' own, ~/tensorflow_datasets", resumable=True
@@ -31,6 +32,7 @@ class DatasetSettings(Section):
     num_frames: int = setting(64, "of a generated clip")
     seed: int = setting(0, "of the generated clips")
     min_frames: int = setting(25, "shorter recorded clips are left out, and counted")
+    view: str = setting("4CH", "of CAMUS: 4CH or 2CH", choices=("4CH", "2CH"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,8 @@ class TeacherSettings(Section):
 
     name: str = setting(
         "unet",
-        "unet, deeplabv3, student, onnx, precomputed, ensemble, or 'package.module:Name'",
+        "unet, deeplabv3, student, onnx, precomputed, ensemble, or 'package.module:Name'; 'none' "
+        "for clips that are learnt from their own tracings",
     )
     weights: str = setting("", "empty: the weights that are shipped")
 

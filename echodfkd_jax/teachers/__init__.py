@@ -16,7 +16,10 @@ TEACHERS = {
     "ensemble": "echodfkd_jax.teachers.ensemble:load",
 }
 
-__all__ = ["Teacher", "load_teacher"]
+# In the place of a teacher's name: clips that are learnt from their own tracings need none.
+NO_TEACHER = "none"
+
+__all__ = ["NO_TEACHER", "Teacher", "load_teacher"]
 
 
 def load_teacher(name: str, **options: Any) -> Teacher:
@@ -32,6 +35,11 @@ def load_teacher(name: str, **options: Any) -> Teacher:
     Raises:
         UserError: an unknown name or option, or weights that are missing or do not fit.
     """
+    if name == NO_TEACHER:
+        raise UserError(
+            f"config.teacher.name={name!r}: a teacher is needed here; use one of "
+            f"{', '.join(TEACHERS)}, or 'package.module:Name' of your own"
+        )
     factory = seams.find("config.teacher.name", name, TEACHERS)
     given = {option: value for option, value in options.items() if value != ""}
     if isinstance(given.get("weights"), str):

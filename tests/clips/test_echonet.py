@@ -54,7 +54,7 @@ def test_report_names_clips_and_reasons(clips):
 def test_every_rule_is_explained_in_the_report(clips):
     report = clips.report.to_json()
     explained = {**report["left_out"], **report["used"], **report["tables"]}
-    assert set(explained) == set(layout_report.RULES)
+    assert set(explained) == set(layout_report.ECHONET.all)
 
 
 def test_an_unknown_rule_is_a_bug():

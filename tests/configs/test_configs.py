@@ -1,6 +1,6 @@
 import pytest
 
-from configs import echonet_dynamic, echonet_synthetic, student, synthetic, teacher
+from configs import camus, echonet_dynamic, echonet_synthetic, student, synthetic, teacher
 from echodfkd_jax.datasets import recipe
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.settings import (
@@ -13,7 +13,7 @@ from echodfkd_jax.settings import (
 ECHONET = (echonet_dynamic, echonet_synthetic)
 CASES = [(synthetic, mode) for mode in synthetic.MODES] + [(teacher, ""), (teacher, "smoke")]
 CASES += [(student, mode) for mode in student.BLOCKS]
-CASES += [(module, "") for module in ECHONET]
+CASES += [(module, "") for module in ECHONET] + [(camus, ""), (camus, "smoke")]
 
 
 @pytest.mark.parametrize(("module", "mode"), CASES)

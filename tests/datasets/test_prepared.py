@@ -86,5 +86,6 @@ def test_registered_recipes():
         "synthetic_paper",
         "echonet_dynamic",
         "echonet_synthetic",
+        "camus",
         "folder",
     ]

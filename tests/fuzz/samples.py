@@ -3,6 +3,7 @@
 import dataclasses
 import fractions
 import functools
+import gzip
 import importlib.util
 import io
 import json
@@ -81,6 +82,13 @@ def npz(**arrays):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def nifti():
+    import nibabel
+
+    affine = np.diag([-0.3, -0.15, 1, 1])
+    return nibabel.Nifti1Image(np.ascontiguousarray(FRAMES.T), affine).to_bytes()
 
 
 def png():
@@ -248,6 +256,9 @@ SAMPLES = {
     "png_sums": lambda: Sample("png", png(), with_png_sums),
     "dicom": lambda: Sample("dcm", dicom()),
     "dicom_rle": lambda: Sample("dcm", dicom(compressed=True)),
+    "nifti": lambda: Sample("nii", nifti()),
+    "nifti_zipped": lambda: Sample("nii.gz", nifti(), gzip.compress),
+    "camus_info": lambda: Sample("cfg", b"ED: 1\nES: 20\nNbFrame: 20\nEF: 50\nFrameRate: 50.0\n"),
     "npz": lambda: Sample("npz", npz(frames=FRAMES, fps=np.float64(50))),
     "npz_array": lambda: Sample("npz", npy(FRAMES), zipped),
     "npz_fps": lambda: Sample("npz", npy(np.float64(50)), lambda fps: _with_fps(fps)),

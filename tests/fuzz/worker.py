@@ -15,7 +15,7 @@ import traceback
 import jax
 
 from echodfkd_jax import cli
-from echodfkd_jax.clips import inputs, tables
+from echodfkd_jax.clips import camus_info, inputs, nifti, tables
 from echodfkd_jax.clips import mask_files as masks
 from echodfkd_jax.datasets import prepared as dataset
 from echodfkd_jax.echoclip import open_clip_weights as open_clip
@@ -72,6 +72,9 @@ READERS = {
     "npz": _clip,
     "dcm": _clip,
     "png": lambda path: _clip(path.parent),
+    "nii": lambda path: nifti.frames(nifti.read_nifti(path)),
+    "nii.gz": lambda path: nifti.labels(nifti.read_nifti(path), 255),
+    "cfg": camus_info.read_info,
     "npy": masks.read_masks,
     "seg.npz": masks.read_masks,
     "teacher.seg.npz": _teacher,
@@ -132,7 +135,7 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     # What readers import, and what JAX sets up, when they are first called.
     kinds = ("avi", "mp4", "mov_uneven", "mkv", "wmv", "mpg", "gif", "png", "dicom", "dicom_rle")
-    for name in (*kinds, "dicom_deep", "dicom_palette", "state_dict", "onnx", "pytorch"):
+    for name in (*kinds, "dicom_deep", "dicom_palette", "nifti", "state_dict", "onnx", "pytorch"):
         if name in samples.SAMPLES:
             sample = samples.get(name)
             path = folder / f"sound.{sample.reader}"
