@@ -16,6 +16,7 @@ from typing import NamedTuple
 import av
 import av.container
 import av.error
+import av.video.reformatter
 import cv2
 import numpy as np
 from jaxtyping import UInt8
@@ -216,6 +217,9 @@ class _Shown:
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w"]]:
         shape = None
+        # One of ours: a frame's own has threads that live as long as the container, which is part
+        # of a cycle and goes when Python next looks for cycles.
+        converter = av.video.reformatter.VideoReformatter()
         try:
             for frame in self._container.decode(self._stream):
                 if shape is None:
@@ -228,7 +232,8 @@ class _Shown:
                     return
                 check_size(self._path, len(self.times_s) + 1, *shape)
                 self.times_s.append(frame.time)
-                grey = cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY)
+                shown = converter.reformat(frame, format="bgr24")
+                grey = cv2.cvtColor(shown.to_ndarray(), cv2.COLOR_BGR2GRAY)
                 yield display.turn_frame(grey, self.turn) if self.turn.is_needed else grey
         except av.error.InvalidDataError:
             return

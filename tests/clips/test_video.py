@@ -1,3 +1,4 @@
+import gc
 import pathlib
 
 import av
@@ -50,6 +51,22 @@ def test_grey_values_are_those_of_opencv(tmp_path, name, codec, pixel_format):
     frames = video.decode(path).frames
     assert len(expected) == 6
     np.testing.assert_array_equal(frames, np.stack(expected))
+
+
+def test_no_thread_outlives_its_file(tmp_path):
+    tasks = pathlib.Path("/proc/self/task")
+    if not tasks.is_dir():
+        pytest.skip("the threads of a process are counted on Linux alone")
+    _write_color(tmp_path / "a.mp4", "libx264", "yuv420p")
+    video.decode(tmp_path / "a.mp4")  # What is set up once.
+    before = len(list(tasks.iterdir()))
+    gc.disable()
+    try:
+        for _ in range(3):
+            video.decode(tmp_path / "a.mp4")
+        assert len(list(tasks.iterdir())) == before
+    finally:
+        gc.enable()
 
 
 def test_gif_is_read(tmp_path):

@@ -205,6 +205,8 @@ def _pytorch(marker):
             archive.writestr(name, member + bytes(2**26) if name.endswith("/0") else member)
     _, pack = samples.checkpoint_pickle()
     view = torch.zeros(1).expand(2**20, 2**14)
+    size = (2**20, 2**20)
+    sparse = torch.sparse_coo_tensor([[0], [0]], [1.0], size, check_invariants=True)
     return {
         "a pickle that runs a command": ("ckpt", pickle.dumps(_Payload(marker))),
         "the same in PyTorch's file": ("ckpt", pack(pickle.dumps(_Payload(marker), 2))),
@@ -212,7 +214,7 @@ def _pytorch(marker):
         "a view of 64 GiB": ("ckpt", saved({"a": view})),
         "sparse of terabytes": (
             "ckpt",
-            saved({"a": torch.sparse_coo_tensor([[0], [0]], [1.0], (2**20, 2**20))}),
+            saved({"a": sparse}),
         ),
         "compressed entries": ("ckpt", deflated.getvalue()),
     }

@@ -42,7 +42,6 @@ class Reading:
         self.marker = folder / "unpickled"
         self.counts = collections.Counter()
         self.slowest = (0.0, "")
-        self._log = (folder / "worker.log").open("w")
         for name in PLACES.values():
             (folder / name).parent.mkdir(parents=True)
         (folder / "data" / "dataset_info.json").touch()
@@ -70,8 +69,10 @@ class Reading:
     def close(self):
         self._process.kill()
         self._process.communicate()
+        self._log.close()
 
     def _start(self):
+        self._log = (self._folder / "worker.log").open("a")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.worker", str(self._folder)],
             stdin=subprocess.PIPE,
