@@ -96,14 +96,20 @@ def load(weights: str) -> FrameTeacher:
     return teachers.load_teacher("student", weights=str(shipped.STUDENTS.get(weights, weights)))
 
 
+def sees_time(network: FrameTeacher) -> bool:
+    """Whether a frame's mask depends on the frames around it."""
+    model = getattr(getattr(network, "network", network), "model", None)
+    return model is None or hasattr(model, "begin") or bool(getattr(model, "reach", 0))
+
+
 def outline(network: FrameTeacher, frames: np.ndarray) -> dict[str, np.ndarray]:
     """Masks of every still, bool (n, h, w), by structure."""
-    found = []
-    for frame in frames:
-        looks = np.repeat(frame[None], NUM_LOOKS, axis=0)
-        soft = np.rint(255 * np.asarray(network(looks))[-1:]).astype(np.uint8)
-        found.append(keep_largest(soft)[0] > MASK_THRESHOLD)
-    masks = np.stack(found)
+    if sees_time(network):
+        looks = (np.repeat(frame[None], NUM_LOOKS, axis=0) for frame in frames)
+        found = np.stack([np.asarray(network(look))[-1] for look in looks])
+    else:
+        found = np.asarray(network(frames))
+    masks = keep_largest(np.rint(255 * found).astype(np.uint8)) > MASK_THRESHOLD
     return {name: masks[..., index] for index, name in enumerate(network.structures)}
 
 

@@ -6,7 +6,12 @@ import pytest
 
 from echodfkd_jax.clips import camus_patient
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.networks.inference import predict_clip
+from echodfkd_jax.networks.refinement import keep_largest
+from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.teachers import student_teacher
 from experiments import camus_stills
+from tests import factories
 from tests.clips import camus_folder
 
 
@@ -85,6 +90,18 @@ def test_a_shipped_student(tmp_path, arrays):
     outlined = camus_stills.outline(camus_stills.load("small"), found.frames[:2])
     assert outlined.keys() == {"lv"}
     assert outlined["lv"].shape == (2, 112, 112)
+
+
+def test_what_sees_each_frame_by_itself_is_not_shown_it_again(tmp_path, arrays):
+    found = stills(tmp_path, arrays)
+    network = build_model("unet", channels=(2, 2), structures=("lv", "la"))
+    variables = factories.random_weights(network, np.zeros((1, 1, 112, 112, 1), np.float32))
+    teacher = student_teacher.from_variables(network, variables)
+    assert not camus_stills.sees_time(teacher)
+    assert camus_stills.sees_time(camus_stills.load("small"))
+    outlined = camus_stills.outline(teacher, found.frames)
+    expected = keep_largest(predict_clip(teacher.network, found.frames)) > 127
+    np.testing.assert_array_equal(outlined["la"], expected[..., 1])
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.clips import camus_folder
 
 STRUCTURES = ("lv", "lv_myocardium", "la")
 SMALL = {
-    "model.stride": 8,
+    "model.subsampling": 8,
     "input.num_threads": 0,
     "train.num_epochs": 1,
     "eval.bootstrap_samples": 20,
@@ -151,7 +151,7 @@ def test_a_student_learns_from_the_teacher_on_generated_clips(folder):
         "dataset.generator": "tests.own_parts:Hearts",
         "model.blocks": 1,
         "model.filters": 2,
-        "model.stride": 8,
+        "model.subsampling": 8,
         "input.window_frames": 2,
     }
     assert command(student_config, "train", **fields) == 0
