@@ -122,14 +122,14 @@ def predict(
         times_s=times_s,
         exchanged=exchanged,
         notes=(*source.notes, *notes),
-        report=measure(masks.of(LV), fitted, rate, times_s, view=view, doubt=doubt),
+        report=measure(masks, fitted, rate, times_s, view=view, doubt=doubt),
         view=view,
         doubt=doubt,
     )
 
 
 def measure(
-    mask: SoftMask,
+    masks: NamedMasks,
     fitted: inputs.Fitted,
     fps: float,
     times_s: timing.Times | None,
@@ -138,10 +138,10 @@ def measure(
     doubt: str,
     beats: Sequence[Beat] | None = None,
 ) -> ClipReport:
-    """Measures a clip's masks of the left ventricle.
+    """Measures a clip's masks.
 
     Args:
-        mask: of every frame of `fitted`.
+        masks: of every frame of `fitted`.
         fitted: says how its pixels were squeezed, and how large they are.
         fps: frames per second; nan when unknown.
         times_s: of every frame, where they are not evenly spaced.
@@ -149,7 +149,7 @@ def measure(
         doubt: a remark that halves the confidence; empty: none.
         beats: whose frames somebody named; None: they are found.
     """
-    square, side_mm = inputs.with_square_pixels(mask, fitted)
+    square, side_mm = inputs.with_square_pixels(masks.of(LV), fitted)
     return _doubted(report_clip(square, fps, side_mm, times_s, view=view, beats=beats), doubt)
 
 

@@ -97,7 +97,7 @@ def remeasure(found: ClipPrediction, masks: NamedMasks, corrections: Corrections
         corrections: says where the beats are.
     """
     return measure(
-        masks.of(LV),
+        masks,
         found.fitted,
         found.fps,
         found.times_s,

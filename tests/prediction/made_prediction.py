@@ -28,7 +28,7 @@ def predicted(
         soft = np.ascontiguousarray(soft[:, :, ::-1])
     named = NamedMasks(np.stack([soft] * len(structures), axis=-1), structures)
     view = describe_view(soft)
-    report = measure(named.of("lv"), fitted, fps, None, view=view, doubt="")
+    report = measure(named, fitted, fps, None, view=view, doubt="")
     return ClipPrediction(
         clip=source,
         fitted=fitted,
