@@ -131,6 +131,7 @@ def test_an_unknown_split_of_a_folder_is_named(folder, capsys):
     assert "config.eval.split='tset': expected one of train, valid" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_shipped_student_is_judged_beside_its_teacher(folder, tmp_path):
     flags = {"eval.clips_dir": folder / "CAMUS_public", "workdir": tmp_path, "structures": "'lv',"}
     flags |= {"student.weights": "small", "teacher.name": "unet", "eval.split": "test"}
@@ -140,6 +141,7 @@ def test_a_shipped_student_is_judged_beside_its_teacher(folder, tmp_path):
     assert metrics["count"]["dice_ed/teacher_vs_reference"] == 2
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_the_teacher_on_generated_clips(folder):
     assert on_camus(folder, "export") == 0
     weights = folder / "run" / "export" / "student.safetensors"
@@ -162,6 +164,7 @@ def test_a_student_learns_from_the_teacher_on_generated_clips(folder):
     assert metrics["count"]["la/dice_ed/teacher_vs_reference"] == 2
 
 
+@pytest.mark.slow
 def test_labelled_by_a_teacher_instead(folder):
     flags = {"teacher.name": "unet", "structures": "'lv',"}
     assert on_camus(folder, "prepare", **flags) == 0
