@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from echodfkd_jax.evaluation.correlation import pearson
 from echodfkd_jax.measurement.beats import find_beats
-from echodfkd_jax.measurement.measures import KINDS, measure_clip
+from echodfkd_jax.measurement.measures import measure_clip
 from echodfkd_jax.synthesis import STRUCTURES, make_clip
 from echodfkd_jax.types import NamedMasks
 
 pytestmark = pytest.mark.slow
 
-NUM_CLIPS, NUM_FRAMES = 24, 48
+NUM_CLIPS, NUM_FRAMES = 20, 64
 # Of exact masks: no heart is outside, however ill.
 PLAUSIBLE = {
     "lv_ef_disks": (5, 90),
@@ -28,8 +27,9 @@ PLAUSIBLE = {
     "la_emptying": (-40, 70),
     "rv_area_change": (-40, 80),
 }
-# Correlation with the exact masks' when outlines are wrong by a pixel.
-REPEATABLE = {"lv_ef_disks": 0.95, "lv_strain": 0.93, "mitral_excursion": 0.95, "la_emptying": 0.9}
+# Standard deviation of the difference from the exact masks' when outlines are wrong by a pixel: a
+# quarter to a half of that over hearts.
+REPEATABLE = {"lv_ef_disks": 4.5, "lv_strain": 3.5, "mitral_excursion": 1.2, "la_emptying": 7.0}
 
 
 def means(masks, fps):
@@ -71,7 +71,7 @@ def test_measures_of_exact_masks_are_plausible(exact):
     for name, (low, high) in PLAUSIBLE.items():
         values = column(exact, name)
         known = values[~np.isnan(values)]
-        assert len(known) >= NUM_CLIPS / 2, name
+        assert len(known) >= NUM_CLIPS / 4, name
         assert low <= known.min() and known.max() <= high, (name, known.min(), known.max())
 
 
@@ -89,10 +89,8 @@ def test_outlines_that_are_a_pixel_off_give_nearly_the_same_measures(clips, exac
         means(np.stack([jittered(one, generator) for one in np.moveaxis(inside, -1, 0)], -1), fps)
         for inside, fps in clips
     ]
-    found = {}
-    for name in KINDS:
-        first, second = column(exact, name), column(noisy, name)
-        both = ~np.isnan(first) & ~np.isnan(second)
-        found[name] = pearson(first[both], second[both])
-    for name, least in REPEATABLE.items():
-        assert found[name] >= least, found
+    for name, most in REPEATABLE.items():
+        difference = column(noisy, name) - column(exact, name)
+        difference = difference[~np.isnan(difference)]
+        assert len(difference) >= NUM_CLIPS / 4, name
+        assert difference.std() <= most, (name, difference)
