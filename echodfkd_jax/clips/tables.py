@@ -13,7 +13,7 @@ import csv
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,22 @@ def read_volume_tracings(path: pathlib.Path) -> dict[str, TracedFrames]:
         name: {frame: np.array(traced) for frame, traced in frames.items()}
         for name, frames in rows.items()
     }
+
+
+def write_volume_tracings(path: pathlib.Path, traced: Mapping[str, TracedFrames]) -> None:
+    """Writes VolumeTracings.csv as EchoNet-Dynamic has it, in thousandths of a pixel.
+
+    Args:
+        path: the file to write.
+        traced: clip name -> frame -> chords (x1, y1, x2, y2), as `read_volume_tracings` gives them.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("FileName", "X1", "Y1", "X2", "Y2", "Frame"))
+        for name, frames in traced.items():
+            for frame, rows in frames.items():
+                for row in rows:
+                    writer.writerow((f"{name}.avi", *(f"{value:.3f}" for value in row), frame))
 
 
 def stem(name: str) -> str:

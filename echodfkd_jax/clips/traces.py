@@ -16,6 +16,10 @@ ROWS_PER_TRACE = 21
 # An outline encloses nothing with fewer points.
 _LEAST_POINTS = 3
 
+# The first and the last chord are so far from the ends of the long axis, of its length: closer, and
+# they would be points; farther, and the outline would lose its ends.
+_END_CHORD = 0.01
+
 # Of one annotator on one frame: chords (x1, y1, x2, y2) or points of the outline (x, y).
 Trace = Float[np.ndarray, "rows columns"]
 
@@ -52,6 +56,45 @@ def polygon(trace: Trace) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray
         return trace[:, 0], trace[:, 1]
     x1, y1, x2, y2 = trace[1:].T
     return np.concatenate([x1, x2[::-1]]), np.concatenate([y1, y2[::-1]])
+
+
+def from_outline(outline: Float[np.ndarray, "points 2"]) -> Trace:
+    """An outline as the data set has it: the long axis, and twenty chords across it.
+
+    The long axis is the principal one of the outline's points; the lower end is the base, as in an
+    apical view. A chord joins the outermost crossings of the outline, so that a bay in its side is
+    bridged.
+
+    Args:
+        outline: x and y of at least three points in order, about evenly spaced.
+
+    Returns:
+        (21, 4): x1, y1 (base, left) and x2, y2 (apex, right); chords from base to apex.
+    """
+    middle = outline.mean(axis=0)
+    centred = outline - middle
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    up = axes[:, -1] * (-1 if axes[1, -1] > 0 else 1)  # y grows downwards.
+    right = np.array([-up[1], up[0]])
+    along, across = centred @ up, centred @ right
+    low, high = along.min(), along.max()
+    heights = low + (high - low) * np.linspace(_END_CHORD, 1 - _END_CHORD, ROWS_PER_TRACE - 1)
+    sides = np.array([_crossings(along, across, height) for height in heights])
+    ends = np.array([[low, sides[0].mean()], [high, sides[-1].mean()]])
+    chords = np.stack([np.repeat(heights[:, None], 2, axis=1), sides], axis=-1)
+    rows = np.concatenate([ends[None], chords])  # Of each two points: along, across.
+    return (middle + rows[..., :1] * up + rows[..., 1:] * right).reshape(-1, 4)
+
+
+def _crossings(
+    along: Float[np.ndarray, "points"], across: Float[np.ndarray, "points"], height: float
+) -> tuple[float, float]:
+    """Where a closed outline crosses a height: the outermost two positions."""
+    next_along, next_across = np.roll(along, -1), np.roll(across, -1)
+    crosses = (along <= height) != (next_along <= height)
+    part = (height - along[crosses]) / (next_along[crosses] - along[crosses])
+    found = across[crosses] + part * (next_across[crosses] - across[crosses])
+    return float(found.min()), float(found.max())
 
 
 def mask(

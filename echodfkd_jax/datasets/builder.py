@@ -148,7 +148,10 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         lengths = {split: len(clips.splits[split]) for split in recipes.SPLITS}
         for split, length in lengths.items():
             if not length:
-                raise UserError(f"{folder}: no usable clip for the split {split}; {clips.summary}")
+                raise UserError(
+                    f"{folder}: no usable clip for the split {split}, and every split needs one; "
+                    f"{clips.summary}"
+                )
         self._write_report(lengths, identities, clips.report)
         total = sum(lengths.values())
         self._bar = _Bar(total)

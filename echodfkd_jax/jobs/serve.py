@@ -1,4 +1,4 @@
-"""Stage `serve`: a page in the browser; a clip is dropped, its outline and numbers come back.
+"""Stage `serve`: a page in the browser; clips are dropped, outlined, measured and corrected.
 
 What is done with a clip is what `predict` does, with the settings of `config.predict`. Nothing that
 comes in or goes out stays on disk. The page is for one person on one machine: without a password,
@@ -9,8 +9,6 @@ import logging
 import pathlib
 import signal
 import socket
-from collections.abc import Mapping
-from typing import Any
 
 import ml_collections
 import numpy as np
@@ -20,7 +18,8 @@ from echodfkd_jax.clips import dicom, inputs, video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.page import Application
-from echodfkd_jax.prediction.clip import predict_file
+from echodfkd_jax.prediction.clip import describe, predict
+from echodfkd_jax.prediction.workplace import WorkClip, write_corrections
 from echodfkd_jax.reporting.predictions import DISCLAIMER
 from echodfkd_jax.runs.student import choose_student
 from echodfkd_jax.settings import PredictSettings, ServeSettings, StudentSettings
@@ -39,14 +38,18 @@ def run(config: ml_collections.ConfigDict) -> None:
     which = StudentSettings.of(config.student)
     student = choose_student(config.workdir, which)
 
-    def predict(path: pathlib.Path, name: str, output: pathlib.Path) -> Mapping[str, Any]:
-        return predict_file(path, name, student, how, output, refined=which.refine)
+    def outline(path: pathlib.Path, name: str) -> WorkClip:
+        found = predict(
+            path, student, fps=how.fps, crop=how.crop, mirrored=how.mirrored, refined=which.refine
+        )
+        return WorkClip(found, describe(found, name, path.name, student.metadata, how.crop))
 
     listening = _listen(settings)
     # Compiled before the first visitor waits for it.
     predict_clip(student, np.zeros((1, inputs.SIDE_PX, inputs.SIDE_PX), np.uint8))
     page = Application(
-        predict,
+        outline,
+        write_corrections,
         max_upload_mib=settings.max_upload_mib,
         accepted=(*video.SUFFIXES, *dicom.SUFFIXES),
         notice=DISCLAIMER,

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,9 +104,29 @@ def find_beats(
     frames = [(_nearest(times_s, ed * step_s), _nearest(times_s, es * step_s)) for ed, es in found]
     found = [Beat(_extreme_near(area, ed, 1), _extreme_near(-area, es, 1)) for ed, es in frames]
     found = [beat for beat in found if beat.ed_frame < beat.es_frame]
-    described = _described(area, even, found, 1 / step_s, times_s, begun)
-    length_frames = described.length_frames * step_s * (len(area) - 1) / float(times_s[-1])
-    return described._replace(length_frames=length_frames)
+    return _described_uneven(area, even, step_s, found, times_s, begun)
+
+
+def describe_beats(
+    area: Shaped[np.ndarray, "t"],
+    beats: Sequence[Beat],
+    fps: float = math.nan,
+    times_s: Float64[np.ndarray, "t"] | None = None,
+) -> Beats:
+    """What `find_beats` says of contractions, where somebody else named their frames.
+
+    Args:
+        area: pixels (or a volume) per frame.
+        beats: in order of time, none begins before the one before it has ended.
+        fps: frames per second; nan when unknown.
+        times_s: of every frame, ascending, where they are not evenly spaced.
+    """
+    area = np.asarray(area, np.float64)
+    if times_s is None:
+        times = _frame_times(len(area), fps)
+        return _described(area, area, list(beats), fps, times, begun=False)
+    even, step_s = _on_even_grid(area, times_s)
+    return _described_uneven(area, even, step_s, list(beats), times_s, begun=False)
 
 
 def _contractions(area: Float64[np.ndarray, "t"], fps: float) -> tuple[list[Beat], bool]:
@@ -182,6 +203,20 @@ def _described(
     )
 
 
+def _described_uneven(
+    curve: Float64[np.ndarray, "t"],
+    even: Float64[np.ndarray, "even"],
+    step_s: float,
+    found: list[Beat],
+    times_s: Float64[np.ndarray, "t"],
+    begun: bool,
+) -> Beats:
+    """The same for a curve whose frames are not evenly spaced; `even` is."""
+    described = _described(curve, even, found, 1 / step_s, times_s, begun)
+    length_frames = described.length_frames * step_s * (len(curve) - 1) / float(times_s[-1])
+    return described._replace(length_frames=length_frames)
+
+
 def beat_length(area: Float[np.ndarray, "t"], fps: float = math.nan) -> tuple[float, float]:
     """Frames from one beat to the next, from the autocorrelation of the curve without its trend.
 
@@ -218,6 +253,9 @@ def _half_falls(
     """When each contraction has come half way: where the curve is steep a time is found best."""
     falls = []
     for ed, es in found:
+        if curve[ed] <= curve[es]:  # Somebody else named them.
+            falls.append((times[ed] + times[es]) / 2)
+            continue
         half = (curve[ed] + curve[es]) / 2
         before = ed + int(np.flatnonzero(curve[ed:es] > half)[-1])
         part = (curve[before] - half) / (curve[before] - curve[before + 1])
@@ -252,7 +290,8 @@ def _likeness(area: Float64[np.ndarray, "t"], falls: Float64[np.ndarray, "n"], f
         np.interp(np.linspace(first, last, 32), np.arange(len(area)), area)
         for first, last in itertools.pairwise(frames)
     ]
-    pairs = [np.corrcoef(one, other)[0, 1] for one, other in itertools.pairwise(beats)]
+    with np.errstate(invalid="ignore"):  # A flat piece is like nothing.
+        pairs = [np.corrcoef(one, other)[0, 1] for one, other in itertools.pairwise(beats)]
     return float(np.clip(np.nan_to_num(pairs).mean(), 0.0, 1.0))
 
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
 from echodfkd_jax.masks import LV_ALONE, MASK_THRESHOLD
 from echodfkd_jax.measurement import disks
-from echodfkd_jax.measurement.beats import Beats, find_beats
+from echodfkd_jax.measurement.beats import Beat, Beats, describe_beats, find_beats
 from echodfkd_jax.measurement.ejection_fraction import ejection_fraction_percent
 from echodfkd_jax.measurement.measures import Measure, measure_clip
 from echodfkd_jax.measurement.view import MAX_UNSURE_BAND, View, describe_view
@@ -76,6 +76,7 @@ def report_clip(
     *,
     structures: NamedMasks | None = None,
     sides_known: bool = True,
+    beats: Sequence[Beat] | None = None,
 ) -> ClipReport:
     """Finds the beats in a clip's soft masks and measures each of them.
 
@@ -88,30 +89,34 @@ def report_clip(
             since; None: of `mask`.
         structures: the soft masks of all structures; None: of the left ventricle alone.
         sides_known: whether the septum is on the left of the picture, see `measure_clip`.
+        beats: whose frames somebody named; None: they are found.
     """
     binary = mask > MASK_THRESHOLD
     area = np.count_nonzero(binary, axis=(1, 2)).astype(np.float64)
-    found = find_beats(area, fps, times_s)
-    beats = tuple(
+    if beats is None:
+        found = find_beats(area, fps, times_s)
+    else:
+        found = describe_beats(area, beats, fps, times_s)
+    measured = tuple(
         _measure(binary[ed], binary[es], ed, es, pixel_spacing_mm) for ed, es in found.beats
     )
     view = view or describe_view(mask)
-    by_disks = np.array([beat.ef_disks_percent for beat in beats])
+    by_disks = np.array([beat.ef_disks_percent for beat in measured])
     unsure = min(view.unsure_band / MAX_UNSURE_BAND, 1.0)
     alone = _is_alone(found)
     factors = [view.plausible, 1 - unsure / 2, 0.5 if alone else found.periodicity]
     if not view.four_chamber:
         factors.append(0.5)
-    if len(beats) > 1:
+    if len(measured) > 1:
         factors.append(max(0.0, 1 - float(by_disks.std()) / 20))  # 20 points apart: worthless.
     return ClipReport(
-        beats=beats,
-        ef_area_percent=_mean(np.array([beat.ef_area_percent for beat in beats])),
+        beats=measured,
+        ef_area_percent=_mean(np.array([beat.ef_area_percent for beat in measured])),
         ef_disks_percent=_mean(by_disks),
         beat_length_frames=found.length_frames,
         heart_rate_per_min=found.rate_per_min,
         heart_rate_spread_per_min=found.spread_per_min,
-        confidence=min(factors) if beats else 0.0,
+        confidence=min(factors) if measured else 0.0,
         remarks=_remarks(found, view),
         measures=measure_clip(
             structures or NamedMasks(mask[..., None], LV_ALONE),

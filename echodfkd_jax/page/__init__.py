@@ -1,4 +1,4 @@
-"""A page for the browser: a clip goes in, its outlined loop, curve and numbers come out."""
+"""A page for the browser: clips are outlined there, and what is found can be corrected."""
 
 from echodfkd_jax.page.application import Application
 

@@ -1,56 +1,68 @@
-"""The page as a WSGI application. It knows nothing of networks: what answers a clip is handed in.
+"""The page as a WSGI application. It knows nothing of networks: what outlines a clip is handed in.
 
-An uploaded clip lives in a temporary folder while it is answered; the answer's files are then read
-into memory, and the folder is removed before the browser hears of them.
+An uploaded clip lies in a temporary folder while it is outlined; the folder is removed before the
+browser hears of it. What is found is kept in memory, and so is what somebody corrects.
 """
 
-import io
+import functools
+import json
 import pathlib
 import re
+import struct
 import tempfile
 import threading
-import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jinja2
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, RequestEntityTooLarge
 from werkzeug.routing import Map, Rule
-from werkzeug.utils import redirect, secure_filename, send_file
+from werkzeug.utils import secure_filename
 from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import get_input_stream
 
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.page.kept import Answer, KeptAnswers
+from echodfkd_jax.page import archives
+from echodfkd_jax.page.kept import Kept, KeptClips
+from echodfkd_jax.page.work import WorkClip
 
-# Writes the files of a clip (first argument; the name of its results is the second) into a folder
-# (third) and returns the content of its JSON; UserError where the clip cannot be read.
-Predict = Callable[[pathlib.Path, str, pathlib.Path], Mapping[str, Any]]
+# Outlines the clip of a file (first argument); the second is the name of its results. UserError
+# where it cannot be read.
+Outline = Callable[[pathlib.Path, str], WorkClip]
+# Writes the corrections of clips (second argument: name, clip, corrections) into a folder.
+WriteCorrections = Callable[[pathlib.Path, Sequence[tuple[str, Any, Any]]], None]
 
 _HERE = pathlib.Path(__file__).parent
-_STATIC = {"page.css": "text/css", "page.js": "text/javascript"}
+_TYPES = {".css": "text/css", ".js": "text/javascript"}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
-    "img-src 'self' data:; media-src 'self'; form-action 'self'; frame-ancestors 'none'; "
-    "base-uri 'none'",
+    "img-src 'self' data:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; "
+    "base-uri 'none'; require-trusted-types-for 'script'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+_GONE = "this clip is no longer kept; choose it again"
 _CHUNK_BYTES = 2**20
 # A refused upload is read to its end, or a browser would not show why; but not for ever.
 _MAX_DISCARDED_CHUNKS = 10_000
+# Of corrections: some hundred outlines.
+_MAX_JSON_BYTES = 2**21
 _MAX_NAME = 100
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 class Application:
-    """Serves the page, takes clips, and keeps the latest answers in memory."""
+    """Serves the page, takes clips and corrections, and keeps both in memory."""
 
     def __init__(
         self,
-        predict: Predict,
+        outline: Outline,
+        write_corrections: WriteCorrections,
         *,
         max_upload_mib: int,
         accepted: Sequence[str],
@@ -60,17 +72,19 @@ class Application:
         """Sets the page up.
 
         Args:
-            predict: answers one clip; called for one clip at a time.
+            outline: outlines one clip; called for one clip at a time.
+            write_corrections: writes what is downloaded as corrections.
             max_upload_mib: larger files are refused while they arrive.
             accepted: suffixes of files that are offered first in the browser's dialogue.
-            notice: a sentence shown on every page.
+            notice: a sentence shown beside every number.
             trusted_hosts: names under which the page may be asked for; none: any. They keep other
                 sites from reaching a local page under a name of their own.
         """
-        self._predict = predict
+        self._outline = outline
+        self._write_corrections = write_corrections
         self._max_upload_mib = max_upload_mib
         self._trusted_hosts = list(trusted_hosts)
-        self._kept = KeptAnswers()
+        self._kept = KeptClips()
         self._one_at_a_time = threading.Lock()
         templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -79,26 +93,36 @@ class Application:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        # The space between number and unit does not break.
-        templates.filters["number"] = lambda value, unit: (
-            "unknown" if value is None else f"{value:.0f}\N{NO-BREAK SPACE}{unit}"
-        )
-        self._page = templates.get_template("page.html")
-        self._always = {"accepted": accepted, "max_mib": max_upload_mib, "notice": notice}
+        page = templates.get_template("page.html")
+        self._page = page.render(accepted=accepted, max_mib=max_upload_mib, notice=notice)
         self._routes = Map(
             [
-                Rule("/", endpoint=self._show_form, methods=["GET"]),
-                Rule("/", endpoint=self._take_clip, methods=["POST"]),
-                Rule("/answers/<kept>", endpoint=self._show_answer, methods=["GET"]),
-                Rule("/answers/<kept>/<name>", endpoint=self._send_file, methods=["GET"]),
-                Rule("/<any('page.css', 'page.js'):name>", endpoint=_send_static, methods=["GET"]),
+                Rule("/", endpoint=self._show_page, methods=["GET"]),
+                Rule("/static/<path:name>", endpoint=_send_static, methods=["GET"]),
+                Rule("/clips", endpoint=self._take_clip, methods=["POST"]),
+                Rule("/clips/<name>", endpoint=self._remove, methods=["DELETE"]),
+                *(
+                    Rule(f"/clips/<name>{path}", endpoint=self._of_clip(answer), methods=[method])
+                    for method, path, answer in (
+                        ("GET", "", self._open),
+                        ("GET", "/now", self._now),
+                        ("GET", "/pictures", _pictures),
+                        ("POST", "/measure", self._measure),
+                        ("POST", "/corrections", self._correct),
+                        ("POST", "/undo", self._undo),
+                        ("POST", "/redo", self._redo),
+                    )
+                ),
+                Rule("/results.zip", endpoint=self._send_results, methods=["GET"]),
+                Rule("/corrections.zip", endpoint=self._send_corrections, methods=["GET"]),
             ]
         )
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         """Answers one request, as WSGI asks for it."""
         request = Request(environ)
-        request.max_content_length = self._max_upload_mib * 2**20
+        uploads = request.path == "/clips"
+        request.max_content_length = self._max_upload_mib * 2**20 if uploads else _MAX_JSON_BYTES
         request.trusted_hosts = self._trusted_hosts or None
         try:
             _refuse_other_sites(request)
@@ -106,86 +130,169 @@ class Application:
             response = endpoint(request, **values)
         except RequestEntityTooLarge:
             _discard(environ)
-            response = self._refuse(413, f"the file is larger than {self._max_upload_mib} MiB")
+            limit = f"{request.max_content_length // 2**20} MiB"
+            response = _refuse(
+                413, f"the {'file' if uploads else 'correction'} is larger than {limit}"
+            )
+        except UserError as error:
+            response = _refuse(422, str(error))
         except HTTPException as error:
             response = error.get_response(environ)
+            if (error.code or 500) >= 400:
+                response = _refuse(error.code or 500, error.description or error.name)
         response.headers.update(_HEADERS)
         return response(environ, start_response)
 
-    def _show_form(self, request: Request) -> Response:
-        return self._render(200)
+    def _show_page(self, request: Request) -> Response:
+        return Response(self._page, mimetype="text/html")
 
     def _take_clip(self, request: Request) -> Response:
         upload = request.files.get("clip")
         if upload is None or not upload.filename:
-            return self._refuse(400, "no file came; choose a clip")
-        try:
-            answer = self._answer(upload)
-        except UserError as error:
-            return self._refuse(422, str(error))
-        return redirect(f"/answers/{self._kept.add(answer)}", 303)
+            return _refuse(400, "no file came; choose a clip")
+        clip, source = self._outlined(upload)
+        name = self._kept.add(clip, source)
+        kept = self._kept.get(name)
+        assert kept is not None  # It has just been put there.
+        return _json({"id": name, **_now(kept)}, 201)
 
-    def _answer(self, upload: FileStorage) -> Answer:
-        """Predicts a clip in a folder that is gone afterwards."""
+    def _outlined(self, upload: FileStorage) -> tuple[WorkClip, str]:
+        """Outlines a clip in a folder that is gone afterwards."""
         name, suffix = _plain_name(upload.filename or "")
         with tempfile.TemporaryDirectory(prefix="echodfkd_page_") as folder:
-            clip, results = pathlib.Path(folder) / f"{name}{suffix}", pathlib.Path(folder) / "out"
-            results.mkdir()
-            upload.save(clip)
+            path = pathlib.Path(folder) / f"{name}{suffix}"
+            upload.save(path)
             upload.close()
             try:
                 with self._one_at_a_time:
-                    content = self._predict(clip, name, results)
+                    return self._outline(path, name), path.name
             except UserError as error:
                 # The folder is nothing to the reader; the file's own name is.
-                raise UserError(str(error).replace(f"{clip.parent}/", "")) from error
-            files = {path.name: path.read_bytes() for path in sorted(results.iterdir())}
-        archive = f"{name}.zip"
-        return Answer(
-            content={**content, "source": clip.name},
-            files={**files, archive: _zip(files)},
-            video=f"{name}.mp4",
-            curve=f"{name}.png",
-            archive=archive,
-        )
+                raise UserError(str(error).replace(f"{path.parent}/", "")) from error
 
-    def _show_answer(self, request: Request, kept: str) -> Response:
-        answer = self._kept.get(kept)
-        if answer is None:
-            return self._refuse(404, "these results are no longer kept; choose the clip again")
-        return self._render(200, answer=answer, kept=kept)
+    def _of_clip(self, answer: Callable[[Kept, Request], Response]) -> Callable[..., Response]:
+        """An endpoint that finds its clip first."""
 
-    def _send_file(self, request: Request, kept: str, name: str) -> Response:
-        answer = self._kept.get(kept)
-        if answer is None or name not in answer.files:
-            return self._refuse(404, "these results are no longer kept; choose the clip again")
-        return send_file(
-            io.BytesIO(answer.files[name]),
-            request.environ,
-            download_name=name,
-            as_attachment=name == answer.archive,
-            conditional=True,  # Browsers ask for parts of a video.
-            etag=False,
-        )
+        def endpoint(request: Request, name: str) -> Response:
+            kept = self._kept.get(name)
+            return _refuse(404, _GONE) if kept is None else answer(kept, request)
 
-    def _refuse(self, status: int, reason: str) -> Response:
-        return self._render(status, refusal=f"error: {reason}")
+        return endpoint
 
-    def _render(self, status: int, **values: Any) -> Response:
-        values = {"answer": None, "kept": "", "refusal": "", **values}
-        return Response(self._page.render(self._always | values), status, mimetype="text/html")
+    def _open(self, kept: Kept, request: Request) -> Response:
+        return _json({**kept.clip.opened(), **_now(kept)})
+
+    def _now(self, kept: Kept, request: Request) -> Response:
+        return _json(_now(kept))
+
+    def _measure(self, kept: Kept, request: Request) -> Response:
+        return _json({**_now(kept), **kept.clip.measured(_sent(request))})
+
+    def _correct(self, kept: Kept, request: Request) -> Response:
+        measured = kept.clip.measured(_sent(request))
+        with kept.lock:
+            kept.history.keep(measured["corrections"])
+        return _json(_now(kept))
+
+    def _undo(self, kept: Kept, request: Request) -> Response:
+        with kept.lock:
+            kept.history.undo()
+        return _json(_now(kept))
+
+    def _redo(self, kept: Kept, request: Request) -> Response:
+        with kept.lock:
+            kept.history.redo()
+        return _json(_now(kept))
+
+    def _remove(self, request: Request, name: str) -> Response:
+        self._kept.remove(name)
+        return Response(status=204)
+
+    def _send_results(self, request: Request) -> Response:
+        named = self._asked_for(request)
+
+        def write(folder: pathlib.Path) -> None:
+            for name, kept in named:
+                kept.clip.write_results(kept.history.now, folder, name)
+
+        title = named[0][0] if len(named) == 1 else "results"
+        with self._one_at_a_time:  # Loops and plots are as much work as outlining.
+            return _download(f"{title}.zip", archives.zip_of(write))
+
+    def _send_corrections(self, request: Request) -> Response:
+        named = [
+            (name, kept.clip, kept.history.now)
+            for name, kept in self._asked_for(request)
+            if kept.history.now is not None
+        ]
+        if not named:
+            return _refuse(409, "nothing is corrected yet")
+        write = functools.partial(self._write_corrections, corrected=named)
+        return _download("corrections.zip", archives.zip_of(write))
+
+    def _asked_for(self, request: Request) -> list[tuple[str, Kept]]:
+        """The clips of `?clips=a,b` with names for their files."""
+        found = [self._kept.get(name) for name in request.args.get("clips", "").split(",")]
+        kept = [clip for clip in found if clip is not None]
+        if not kept or len(kept) < len(found):
+            raise UserError(_GONE)
+        return list(zip(archives.different([one.clip.name for one in kept]), kept))
+
+
+def _now(kept: Kept) -> dict[str, Any]:
+    """JSON of a clip as it is corrected."""
+    history = kept.history
+    return {
+        "name": kept.clip.name,
+        "source": kept.source,
+        "can_undo": history.can_undo,
+        "can_redo": history.can_redo,
+        "corrected": history.now is not None,
+        **kept.clip.measured(history.now),
+    }
+
+
+def _pictures(kept: Kept, request: Request) -> Response:
+    """All frames one after the other, each behind its number of bytes (32 bits, big-endian)."""
+    pictures = kept.clip.pictures()
+    content = b"".join(struct.pack(">I", len(picture)) + picture for picture in pictures)
+    return Response(content, mimetype="application/octet-stream")
+
+
+def _sent(request: Request) -> Any:
+    if request.mimetype != "application/json":
+        raise UserError("a correction is sent as application/json")
+    try:
+        return json.loads(request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise UserError("the correction is no JSON") from error
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    text = json.dumps(content, allow_nan=False)
+    return Response(text, status, mimetype="application/json")
+
+
+def _refuse(status: int, reason: str) -> Response:
+    return _json({"error": f"error: {reason}"}, status)
+
+
+def _download(name: str, content: bytes) -> Response:
+    response = Response(content, mimetype="application/zip")
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response
 
 
 def _refuse_other_sites(request: Request) -> None:
-    """Pages of other sites may neither send clips here nor look under another name.
+    """Pages of other sites may neither send anything here nor look under another name.
 
     Raises:
-        HTTPException: the host is not trusted, or a form of another site was sent.
+        HTTPException: the host is not trusted, or another site's page asks.
     """
     host = request.host  # Raises when it is not among the trusted ones.
     origin = request.headers.get("Origin")
-    if request.method == "POST" and origin and origin.partition("://")[2] != host:
-        raise Forbidden("this page takes clips from its own form only")
+    if request.method != "GET" and origin and origin.partition("://")[2] != host:
+        raise Forbidden("this page takes clips and corrections from itself only")
 
 
 def _discard(environ: dict[str, Any]) -> None:
@@ -198,8 +305,19 @@ def _discard(environ: dict[str, Any]) -> None:
         return
 
 
+@functools.cache
+def _static() -> dict[str, pathlib.Path]:
+    """What the browser may have, by name."""
+    root = _HERE / "static"
+    found = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
+    return {name: path for name, path in found.items() if path.suffix in _TYPES}
+
+
 def _send_static(request: Request, name: str) -> Response:
-    return Response((_HERE / "static" / name).read_bytes(), mimetype=_STATIC[name])
+    path = _static().get(name)
+    if path is None:
+        return _refuse(404, f"there is no {name[:_MAX_NAME]}")
+    return Response(path.read_bytes(), mimetype=_TYPES[path.suffix])
 
 
 def _plain_name(filename: str) -> tuple[str, str]:
@@ -207,11 +325,3 @@ def _plain_name(filename: str) -> tuple[str, str]:
     given = pathlib.PurePosixPath(filename)
     suffix = given.suffix if _SUFFIX.fullmatch(given.suffix) else ""
     return secure_filename(given.name.removesuffix(suffix))[:_MAX_NAME] or "clip", suffix
-
-
-def _zip(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # They are compressed.
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
+from echodfkd_jax.measurement.beats import Beat
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
-from echodfkd_jax.measurement.view import describe_view
+from echodfkd_jax.measurement.view import View, describe_view
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.refinement import refine
@@ -38,6 +39,8 @@ class ClipPrediction:
         exchanged: whether left and right of the clip were exchanged before it was outlined.
         notes: sentences about what was done with the clip.
         report: beats, ejection fraction, volumes, and how far to trust them.
+        view: what the masks look like as the network gave them.
+        doubt: a remark where it could not be told whether left and right are exchanged.
     """
 
     clip: inputs.SourceClip
@@ -48,6 +51,8 @@ class ClipPrediction:
     exchanged: bool
     notes: tuple[str, ...]
     report: ClipReport
+    view: View
+    doubt: str
 
     @property
     def mask(self) -> SoftMask:
@@ -106,18 +111,9 @@ def predict(
     rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
     found = predict_clip(network, fitted.frames)
     masks = NamedMasks(refine(found, rate) if refined else found, network.structures)
-    square, side_mm = _with_square_pixels(masks, fitted)
     # Parts that refining takes away are what gives other views than the expected one away.
     as_given, _ = inputs.with_square_pixels(found[..., 0], fitted)
-    report = report_clip(
-        square.of(LV),
-        rate,
-        side_mm,
-        times_s,
-        view=describe_view(as_given),
-        structures=square,
-        sides_known=not doubt,
-    )
+    view = describe_view(as_given)
     return ClipPrediction(
         clip=source,
         fitted=fitted,
@@ -126,8 +122,46 @@ def predict(
         times_s=times_s,
         exchanged=exchanged,
         notes=(*source.notes, *notes),
-        report=_doubted(report, doubt),
+        report=measure(masks, fitted, rate, times_s, view=view, doubt=doubt),
+        view=view,
+        doubt=doubt,
     )
+
+
+def measure(
+    masks: NamedMasks,
+    fitted: inputs.Fitted,
+    fps: float,
+    times_s: timing.Times | None,
+    *,
+    view: View,
+    doubt: str,
+    beats: Sequence[Beat] | None = None,
+) -> ClipReport:
+    """Measures a clip's masks.
+
+    Args:
+        masks: of every frame of `fitted`.
+        fitted: says how its pixels were squeezed, and how large they are.
+        fps: frames per second; nan when unknown.
+        times_s: of every frame, where they are not evenly spaced.
+        view: of the masks as the network gave them.
+        doubt: a remark where it could not be told whether left and right are exchanged; it halves
+            the confidence, and nothing is said of either side.
+        beats: whose frames somebody named; None: they are found.
+    """
+    square, side_mm = _with_square_pixels(masks, fitted)
+    report = report_clip(
+        square.of(LV),
+        fps,
+        side_mm,
+        times_s,
+        view=view,
+        structures=square,
+        sides_known=not doubt,
+        beats=beats,
+    )
+    return _doubted(report, doubt)
 
 
 def predict_file(
@@ -160,11 +194,29 @@ def predict_file(
         mirrored=settings.mirrored,
         refined=refined,
     )
+    content = describe(found, name, str(path), student.metadata, settings.crop)
+    frames, masks = found.fitted.frames, found.masks
+    predictions.write_clip(output, name, frames, masks, content, found.fps, found.times_s)
+    return content
+
+
+def describe(
+    found: ClipPrediction, name: str, source: str, student: Mapping[str, Any], crop: str
+) -> dict[str, Any]:
+    """The content of a clip's JSON.
+
+    Args:
+        found: the clip with its outline.
+        name: of its results.
+        source: where it is from.
+        student: metadata of the network that outlined it.
+        crop: as `predict` was told.
+    """
     clip, fitted, fps = found.clip, found.fitted, found.fps
-    content = {
+    return {
         "name": name,
-        "source": str(path),
-        "student": student.metadata,
+        "source": source,
+        "student": student,
         "num_frames": len(clip.frames),
         "fps": fps if math.isfinite(fps) else None,
         "times_s": None if found.times_s is None else found.times_s.tolist(),
@@ -175,14 +227,12 @@ def predict_file(
         },
         "source_height_px": clip.frames.shape[1],
         "source_width_px": clip.frames.shape[2],
-        "crop": settings.crop,
+        "crop": crop,
         "box_px": fitted.box._asdict(),
         "pixel_spacing_mm": list(fitted.spacing_mm),
         "notes": list(found.notes),
         **predictions.numbers(found.report, found.masks),
     }
-    predictions.write_clip(output, name, fitted.frames, found.masks, content, fps, found.times_s)
-    return content
 
 
 def _with_square_pixels(masks: NamedMasks, fitted: inputs.Fitted) -> tuple[NamedMasks, float]:

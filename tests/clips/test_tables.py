@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from echodfkd_jax.clips import tables
@@ -179,3 +180,15 @@ def test_tracings_that_are_outlines(tmp_path):
     assert traced["a"][7].tolist() == [[1, 2], [3, 2.5], [3, 9]]
     assert list(traced["a"]) == [7]
     assert traced["b"] == {}
+
+
+def test_tracings_are_written_as_they_are_read(tmp_path):
+    rows = np.round(np.random.default_rng(0).uniform(0, 112, (21, 4)), 3)
+    traced = {"a": {12: rows, 3: rows[::-1].copy()}, "b.c": {0: rows}}
+    tables.write_volume_tracings(tmp_path / "VolumeTracings.csv", traced)
+    lines = (tmp_path / "VolumeTracings.csv").read_text().splitlines()
+    assert lines[0] == "FileName,X1,Y1,X2,Y2,Frame"
+    assert lines[1].startswith("a.avi,") and lines[1].endswith(",12")
+    read = tables.read_volume_tracings(tmp_path / "VolumeTracings.csv")
+    assert {name: list(frames) for name, frames in read.items()} == {"a": [12, 3], "b.c": [0]}
+    np.testing.assert_array_equal(read["a"][3], traced["a"][3])

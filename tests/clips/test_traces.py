@@ -65,3 +65,30 @@ def test_an_outline_is_its_own_polygon():
     filled = traces.mask(outline, frame_shape=(8, 8), size_px=8)
     assert filled.sum() == 16 and filled[1:5, 2:6].all()
     assert traces.split_annotators(outline[:2]) == ([], 2)
+
+
+def test_chords_of_an_outline_run_from_its_base_to_its_apex():
+    # A tall ellipse, leaning to the right.
+    turns = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    lean = np.deg2rad(20)
+    up, right = np.array([np.sin(lean), -np.cos(lean)]), np.array([np.cos(lean), np.sin(lean)])
+    outline = [56, 50] + 30 * np.cos(turns)[:, None] * up + 15 * np.sin(turns)[:, None] * right
+    rows = traces.from_outline(outline)
+    assert rows.shape == (traces.ROWS_PER_TRACE, 4)
+    base, apex = rows[0, :2], rows[0, 2:]
+    np.testing.assert_allclose(apex - base, 60 * up, atol=0.5)
+    starts, ends = rows[1:, :2], rows[1:, 2:]
+    middles = (starts + ends) / 2
+    np.testing.assert_allclose(np.diff(middles @ up), 60 * 0.98 / 19, atol=0.02)
+    np.testing.assert_allclose((ends - starts) @ up, 0, atol=1e-9)
+    assert ((ends - starts) @ right > 0).all()
+    # The widest of an ellipse is its short axis.
+    np.testing.assert_allclose(np.hypot(*(ends - starts).T).max(), 30, atol=0.1)
+
+
+def test_a_bay_in_the_side_is_bridged():
+    outline = np.array([[10, 0], [20, 0], [20, 8], [15, 10], [20, 12], [20, 20], [10, 20.0]])
+    rows = traces.from_outline(outline)
+    assert np.abs(rows[1:, 0] - rows[1:, 2]).max() < 12
+    crossing = rows[1:][np.abs(rows[1:, 1] - 10) < 2]
+    assert (crossing[:, 2] > 14).all()

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from echodfkd_jax.measurement.beats import Beat, beat_length, find_beats
+from echodfkd_jax.measurement.beats import Beat, beat_length, describe_beats, find_beats
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "testdata" / "phase_detection.json"
 PEAKS = [case for case in json.loads(GOLDEN.read_text()) if "systolic_peaks" in case]
@@ -183,3 +183,24 @@ def test_the_frame_rate_bounds_the_length():
     # At 10 frames a second a period of 30 frames is 3 s, longer than any beat.
     assert math.isnan(beat_length(cosine(100, 30), fps=10.0)[0])
     assert beat_length(cosine(100, 30), fps=50.0)[0] == 30
+
+
+@pytest.mark.parametrize("times_s", [None, np.arange(100) ** 1.02 / 50])
+def test_named_beats_are_described_as_found_ones_are(times_s):
+    area = cosine(100, 30)
+    found = find_beats(area, 50.0, times_s)
+    assert describe_beats(area, found.beats, 50.0, times_s) == found
+
+
+def test_named_beats_need_not_be_on_the_curves_extremes():
+    area = cosine(100, 30)
+    named = (Beat(2, 10), Beat(16, 29), Beat(62, 70))  # The second one rises.
+    described = describe_beats(area, named, 50.0)
+    assert described.beats == named
+    assert 0 < described.rate_per_min < 200
+    assert describe_beats(np.full(100, 7.0), named, 50.0).beats == named
+    assert describe_beats(area, (), 50.0).beats == ()
+
+
+def test_a_beat_may_be_named_in_a_clip_that_is_too_short_to_find_one():
+    assert describe_beats(np.array([9, 8, 7.0]), (Beat(0, 2),)).beats == (Beat(0, 2),)

@@ -1,0 +1,151 @@
+"""An outlined clip that somebody works on: what the page shows of it, and what it may ask."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from echodfkd_jax import files
+from echodfkd_jax.clips.inputs import SIDE_PX
+from echodfkd_jax.measurement import mirror
+from echodfkd_jax.prediction import corrections as correcting
+from echodfkd_jax.prediction import outlines
+from echodfkd_jax.prediction.clip import ClipPrediction
+from echodfkd_jax.reporting import predictions
+
+# Pictures for the screen: the clip's own pixels, where it has more than the student saw.
+_MAX_SHOWN_PX = 448
+_JPEG_QUALITY = 90
+
+
+class WorkClip:
+    """A clip with its outlines, without the pixels of its file; see `page.work.WorkClip`.
+
+    Attributes:
+        name: of its results.
+        num_bytes: that it takes in memory, about.
+    """
+
+    def __init__(self, found: ClipPrediction, content: Mapping[str, Any]) -> None:
+        """Draws the pictures and lets go of the file's pixels.
+
+        Args:
+            found: the clip with its outline.
+            content: of its JSON, as `prediction.clip.describe` gives it.
+        """
+        self.name = content["name"]
+        self._content = files.plain(dict(content))
+        self._pictures = _pictures(found)
+        height, width = found.clip.frames.shape[1:]
+        bare = found.clip._replace(frames=np.zeros((0, height, width), np.uint8))
+        self._found = dataclasses.replace(found, clip=bare)
+        arrays = found.fitted.frames.nbytes + found.masks.masks.nbytes
+        self.num_bytes = arrays + sum(map(len, self._pictures))
+
+    def opened(self) -> dict[str, Any]:
+        """What stays: the predicted record, and the outline of every frame by structure."""
+        masks = self._found.masks
+        return {
+            "side_px": SIDE_PX,
+            "most_points": outlines.MOST_POINTS,
+            "predicted": self._content,
+            "outlines": {
+                structure: [np.round(outlines.of_mask(m), 2).tolist() for m in masks.of(structure)]
+                for structure in masks.structures
+            },
+        }
+
+    def pictures(self) -> Sequence[bytes]:
+        """Every frame as JPEG, square, without outline."""
+        return self._pictures
+
+    def measured(self, content: Any) -> dict[str, Any]:
+        """Measures the clip as it is corrected.
+
+        Args:
+            content: corrections as `corrections.parse` takes them; None: none.
+
+        Returns:
+            `corrections` as they were understood, and the whole `record`.
+
+        Raises:
+            UserError: they are no corrections of this clip.
+        """
+        corrections = self._parsed(content)
+        masks = correcting.corrected_masks(self._found, corrections)
+        return {
+            "corrections": correcting.to_json(corrections),
+            "record": self._record(corrections, masks),
+        }
+
+    def write_results(self, content: Any, folder: pathlib.Path, name: str) -> None:
+        """Writes the files of the prediction, and where it was corrected, those of the correction.
+
+        Args:
+            content: corrections, or None.
+            folder: exists.
+            name: of the files, without suffix; those of the correction are `<name>.corrected`.
+        """
+        found, corrections = self._found, self._parsed(content)
+        written = [(name, found.masks, self._content)]
+        if correcting.to_json(corrections) is not None:
+            masks = correcting.corrected_masks(found, corrections)
+            written.append((f"{name}.corrected", masks, self._record(corrections, masks)))
+        for stem, masks, record in written:
+            record = {**record, "name": stem}
+            frames = found.fitted.frames
+            predictions.write_clip(folder, stem, frames, masks, record, found.fps, found.times_s)
+
+    def corrected(self, content: Any) -> tuple[ClipPrediction, correcting.Corrections]:
+        """What `corrections.write_folder` takes of it."""
+        return self._found, self._parsed(content)
+
+    def _parsed(self, content: Any) -> correcting.Corrections:
+        if content is None:
+            return correcting.Corrections()
+        return correcting.parse(content, len(self._found.fitted.frames))
+
+    def _record(self, corrections: correcting.Corrections, masks: Any) -> dict[str, Any]:
+        report = correcting.remeasure(self._found, masks, corrections)
+        return {
+            **self._content,
+            **predictions.numbers(report, masks),
+            "corrected_frames": list(corrections.outlines),
+            "beats_named": corrections.beats is not None,
+        }
+
+
+def write_corrections(folder: pathlib.Path, corrected: Sequence[tuple[str, WorkClip, Any]]) -> None:
+    """Writes the corrections alone: a folder to learn from, and `corrections.json`.
+
+    Args:
+        folder: exists and is empty.
+        corrected: name, clip and corrections of each; names are file names, and differ.
+    """
+    parsed = [(name, *clip.corrected(content)) for name, clip, content in corrected]
+    files.write_json(folder / "corrections.json", {name: c for name, _, c in corrected}, indent=2)
+    traced = [(name, found, made) for name, found, made in parsed if made.outlines]
+    correcting.write_folder(folder, traced)
+
+
+def _pictures(found: ClipPrediction) -> list[bytes]:
+    """Frames as the student saw them, left and right, in the file's own resolution."""
+    box = found.fitted.box
+    side = min(max(box.height, box.width, SIDE_PX), _MAX_SHOWN_PX)
+    rows = slice(box.top, box.top + box.height)
+    columns = slice(box.left, box.left + box.width)
+    made = []
+    for frame in found.clip.frames:
+        part = frame[rows, columns]
+        if found.exchanged:
+            part = mirror.mirror_frames(part[None])[0]
+        if part.shape != (side, side):
+            shrinks = min(part.shape) >= side
+            method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+            part = cv2.resize(part, (side, side), interpolation=method)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        made.append(cv2.imencode(".jpg", np.ascontiguousarray(part), quality)[1].tobytes())
+    return made
