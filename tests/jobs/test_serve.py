@@ -1,27 +1,13 @@
-"""The page in a real browser: a clip comes back outlined, bad files are refused in words."""
+"""The page in a real browser: clips come back outlined, bad files are refused in words."""
 
-import os
-import pathlib
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import zipfile
+import importlib.resources
 
-import jax
-import numpy as np
 import pytest
 
 from configs import synthetic
-from echodfkd_jax.clips import video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.jobs import serve
-from echodfkd_jax.synthesis import make_clip
-
-ROOT = pathlib.Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+from tests.jobs import served
 
 
 @pytest.mark.parametrize(
@@ -34,132 +20,90 @@ def test_impossible_settings(field, value):
         serve.run(config)
 
 
-@pytest.fixture(scope="module")
-def frames():
-    """A clip with a whole beat."""
-    make = jax.jit(lambda key: make_clip(key, num_frames=64).frames)
-    return np.asarray(make(jax.random.key(2)))
+@pytest.mark.slow
+def test_a_clip_comes_back_outlined_and_plays(page, clip_files):
+    page.set_input_files("#clip", clip_files[0])
+    served.wait_for_clips(page, 1)
+    assert page.locator("#clip_name").inner_text() == "first_clip.avi"
+    assert served.percent(page) > 20
+    beats = int(page.locator("#num_beats").inner_text())
+    assert page.locator("#beats tbody tr").count() == beats
+    assert page.locator(".mark.ed").count() == page.locator(".mark.es").count() == beats
+    assert page.locator("#outline .line").get_attribute("d").startswith("M")
+    assert page.locator("#numbers .notice").is_visible()
+    assert "not a medical device" in page.locator("#numbers").inner_text()
+    width, height, brightest = served.drawn(page)
+    assert (width, height) == (112, 112) and brightest > 100
 
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """The real command on a free port, with the shipped student."""
-    workdir = tmp_path_factory.mktemp("serve")
-    (workdir / "tmp").mkdir()
-    arguments = ("--config=configs/synthetic.py", "--stage=serve", "--config.serve.port=0")
-    server = subprocess.Popen(
-        [sys.executable, "main.py", *arguments, f"--config.workdir={workdir / 'run'}"],
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(workdir / "tmp")},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        lines = iter(server.stdout.readline, "")
-        yield next(re.search(r"http://\S+", line)[0] for line in lines if "page:" in line)
-        assert list((workdir / "tmp").iterdir()) == []
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=30) == 0
-
-
-@pytest.fixture
-def page(address):
-    api = pytest.importorskip("playwright.sync_api")
-    if BROWSER is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1000, "height": 900})
-        page.set_default_timeout(120_000)
-        page.elsewhere = []
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith((address, "data:")) or page.elsewhere.append(request.url)
-            ),
-        )
-        page.goto(address)
-        yield page
-        assert page.elsewhere == []
-        browser.close()
+    page.locator("#play").click()
+    page.locator("#where", has_text="frame 5 ").wait_for()
+    page.get_by_role("button", name="Pause").click()
+    at = page.locator("#frame").input_value()
+    page.wait_for_timeout(200)
+    assert page.locator("#frame").input_value() == at
+    # The curve and the slider are tied to one another.
+    box = page.locator("#plot .u-over").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert abs(int(page.locator("#frame").input_value()) - 31.5) <= 2
 
 
 @pytest.mark.slow
-def test_a_clip_comes_back_outlined(page, frames, tmp_path):
-    video.write_avi(tmp_path / "my clip.avi", frames, 50.0)
-    page.set_input_files("#clip", tmp_path / "my clip.avi")
-    loop = page.locator("video")
-    loop.wait_for()
-    # Not `wait_for_function`: polling evaluates a string, which the page's own policy forbids.
-    loop.evaluate(
-        """v => new Promise((done, fail) => {
-          setTimeout(fail, 30_000, new Error('the video does not play'));
-          if (v.currentTime > 0) done();
-          v.addEventListener('timeupdate', () => v.currentTime > 0 && done());
-        })"""
-    )
-    assert loop.evaluate("v => [v.videoWidth, v.videoHeight, v.error]") == [336, 336, None]
-    # The outline is coloured, all else is grey.
-    coloured = loop.evaluate(
-        """v => {
-          const canvas = document.createElement('canvas');
-          [canvas.width, canvas.height] = [v.videoWidth, v.videoHeight];
-          const context = canvas.getContext('2d');
-          context.drawImage(v, 0, 0);
-          const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
-          let count = 0;
-          for (let i = 0; i < data.length; i += 4) {
-            const [red, green, blue] = data.slice(i, i + 3);
-            count += Math.max(red, green, blue) - Math.min(red, green, blue) > 20;
-          }
-          return count;
-        }"""
-    )
-    assert coloured > 100
-    curve = page.locator(".card img")
-    assert curve.evaluate("image => image.complete && image.naturalWidth") > 300
-    assert re.fullmatch(r"\d+\s%", page.locator("#ef_disks").inner_text())
-    assert page.locator("#beats tbody tr").count() == int(page.locator("#num_beats").inner_text())
-    assert "not a medical device" in page.locator("body").inner_text()
-    page.screenshot(path=tmp_path / "page.png", full_page=True)
-    with page.expect_download() as download:
-        page.locator("a.download").click()
-    with zipfile.ZipFile(download.value.path()) as archive:
-        assert "my_clip.seg.npz" in archive.namelist()
-
-
-@pytest.mark.slow
-def test_a_clip_that_is_dropped_is_taken(page, frames, tmp_path):
-    video.write_avi(tmp_path / "a.avi", frames, 50.0)
-    dropped = page.evaluate_handle(
-        """bytes => {
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([new Uint8Array(bytes)], 'dropped.avi'));
-          return transfer;
-        }""",
-        list((tmp_path / "a.avi").read_bytes()),
-    )
-    page.dispatch_event("form", "drop", {"dataTransfer": dropped})
-    page.locator("video").wait_for()
-    assert page.locator("h2").inner_text() == "dropped.avi"
-
-
-@pytest.mark.slow
-def test_a_text_file_is_refused_as_on_the_command_line(page, tmp_path):
+def test_bad_files_are_refused_beside_the_good_one(page, clip_files, tmp_path):
     (tmp_path / "notes.txt").write_text("no clip")
-    page.set_input_files("#clip", tmp_path / "notes.txt")
-    refusal = page.locator(".refusal")
-    refusal.wait_for()
-    assert refusal.inner_text().startswith("error: notes.txt: files of kind '.txt' are not read")
-    assert page.locator("video").count() == 0
-
-
-@pytest.mark.slow
-def test_a_file_of_a_gigabyte_is_refused(page, tmp_path):
     with (tmp_path / "long.avi").open("wb") as file:
         file.truncate(2**30)
-    page.set_input_files("#clip", tmp_path / "long.avi")
-    refusal = page.locator(".refusal")
-    refusal.wait_for()
-    assert refusal.inner_text() == "error: the file is larger than 256 MiB"
+    page.set_input_files("#clip", [tmp_path / "notes.txt", tmp_path / "long.avi", clip_files[1]])
+    served.wait_for_clips(page, 1)
+    words = page.locator("#clips li.failed .words").all_inner_texts()
+    assert words[0].startswith("error: notes.txt: files of kind '.txt' are not read")
+    assert words[1] == "error: the file is larger than 256 MiB"
+    page.get_by_role("button", name="Remove notes.txt").click()
+    assert page.locator("#clips li.failed").count() == 1
+
+
+@pytest.mark.slow
+def test_a_clip_that_is_no_longer_kept_is_told(page, clip_files):
+    page.set_input_files("#clip", clip_files[1])
+    served.wait_for_clips(page, 1)
+    page.get_by_role("button", name="Remove second.avi").click()
+    page.locator("#workplace").wait_for(state="hidden")
+    assert "#" not in page.url
+    page.goto(page.url + "#clips=guess&open=guess")
+    page.reload()
+    page.locator("#refusal", has_text="no longer kept; choose it again").wait_for()
+
+
+LIGHT, DARK = {"color_scheme": "light"}, {"color_scheme": "dark"}
+PHONE = {"viewport": {"width": 375, "height": 760}, "has_touch": True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [LIGHT, DARK, PHONE], ids=["light", "dark", "phone"])
+def test_axe_finds_no_serious_fault(address, clip_files, options):
+    package = pytest.importorskip("axe_playwright_python")
+    axe = (importlib.resources.files(package) / "axe.min.js").read_text()
+
+    def faults():
+        page.evaluate(axe)
+        found = page.evaluate("() => axe.run()")
+        assert len(found["passes"]) > 15
+        return [
+            f"{fault['id']}: {node['html']} {node['failureSummary']}"
+            for fault in found["violations"]
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
+        ]
+
+    with served.shown(address, **options) as page:
+        assert faults() == []
+        page.set_input_files("#clip", clip_files[1])
+        served.wait_for_clips(page, 1)
+        assert faults() == []
+        page.locator("#edit").click()
+        page.locator("#outline .handles g").first.focus()
+        page.keyboard.press("ArrowDown")
+        page.get_by_role("columnheader", name="Corrected").wait_for()
+        page.locator("summary").click()
+        assert faults() == []
+        # Nothing is wider than the screen.
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
