@@ -227,8 +227,8 @@ class Application:
         ]
         if not named:
             return _refuse(409, "nothing is corrected yet")
-        write = functools.partial(self._write_corrections, corrected=named)
-        return _download("corrections.zip", archives.zip_of(write))
+        content = archives.zip_of(lambda folder: self._write_corrections(folder, named))
+        return _download("corrections.zip", content)
 
     def _asked_for(self, request: Request) -> list[tuple[str, Kept]]:
         """The clips of `?clips=a,b` with names for their files."""

@@ -11,6 +11,11 @@ const STEP = 0.5;
 const BIG_STEP = 2.5;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+// As the server keeps them.
+function rounded(point) {
+  return point.map((value) => Math.round(100 * value) / 100);
+}
+
 function drawn(tag, attributes) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -113,7 +118,7 @@ export class Outline {
     if (distances[index] <= POINT_REACH && distances[index] <= scale * onLine.distance + LINE_REACH) {
       this.active = index;
     } else if (scale * onLine.distance <= LINE_REACH && this.points.length < this.mostPoints) {
-      this.points.splice(onLine.index, 0, onLine.point);
+      this.points.splice(onLine.index, 0, rounded(onLine.point));
       this.active = onLine.index;
     } else {
       return;
@@ -141,7 +146,7 @@ export class Outline {
 
   place(point, step) {
     const last = this.sidePx - 0.5;
-    this.points[this.active] = point.map((value) => Math.min(Math.max(value, -0.5), last));
+    this.points[this.active] = rounded(point.map((value) => Math.min(Math.max(value, -0.5), last)));
     this.draw();
     this.changed(this.points, step);
   }
@@ -173,7 +178,7 @@ export class Outline {
 
   add() {
     if (!this.editing || this.points.length >= this.mostPoints) return;
-    this.points.splice(this.active + 1, 0, middleAfter(this.points, this.active));
+    this.points.splice(this.active + 1, 0, rounded(middleAfter(this.points, this.active)));
     this.choose(this.active + 1);
     this.changed(this.points, "done");
   }

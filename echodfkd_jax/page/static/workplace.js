@@ -197,10 +197,11 @@ export class Workplace {
   edit(editing) {
     this.viewer.pause();
     this.flush();
+    const here = $("outline").contains(document.activeElement); // Its points go with the focus.
     this.editing = editing;
     this.showFrame(this.viewer.frame);
     if (editing) this.outline.focus();
-    else if ($("viewer").contains(document.activeElement)) $("edit").focus();
+    else if (here) $("edit").focus();
   }
 
   points(frame) {
