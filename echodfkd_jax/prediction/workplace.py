@@ -11,6 +11,7 @@ import numpy as np
 from echodfkd_jax import files
 from echodfkd_jax.clips.inputs import SIDE_PX
 from echodfkd_jax.measurement import mirror
+from echodfkd_jax.measurement.beats import Beat
 from echodfkd_jax.prediction import corrections as correcting
 from echodfkd_jax.prediction import outlines
 from echodfkd_jax.prediction.clip import ClipPrediction
@@ -42,6 +43,7 @@ class WorkClip:
         height, width = found.clip.frames.shape[1:]
         bare = found.clip._replace(frames=np.zeros((0, height, width), np.uint8))
         self._found = dataclasses.replace(found, clip=bare)
+        self._found_beats = tuple(Beat(beat.ed_frame, beat.es_frame) for beat in found.report.beats)
         arrays = found.fitted.frames.nbytes + found.masks.masks.nbytes
         self.num_bytes = arrays + sum(map(len, self._pictures))
 
@@ -114,7 +116,7 @@ class WorkClip:
             **self._content,
             **predictions.numbers(report, masks),
             "corrected_frames": list(corrections.outlines),
-            "beats_named": corrections.beats is not None,
+            "beats_corrected": corrections.beats not in (None, self._found_beats),
         }
 
 

@@ -53,20 +53,20 @@ def running(workdir: pathlib.Path) -> Iterator[str]:
     arguments = ("--config=configs/synthetic.py", "--stage=serve", "--config.serve.port=0")
     arguments += ("--config.student.weights=small", "--config.predict.mirrored=no")
     arguments += (f"--config.workdir={workdir / 'run'}",)
-    server = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "main.py", *arguments],
         cwd=ROOT,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(workdir / "tmp")},
         stdout=subprocess.PIPE,
         text=True,
-    )
-    try:
-        lines = iter(server.stdout.readline, "")
-        yield next(re.search(r"http://\S+", line)[0] for line in lines if "page:" in line)
-        assert list((workdir / "tmp").iterdir()) == []
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=60) == 0
+    ) as server:
+        try:
+            lines = iter(server.stdout.readline, "")
+            yield next(re.search(r"http://\S+", line)[0] for line in lines if "page:" in line)
+            assert list((workdir / "tmp").iterdir()) == []
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=60) == 0
 
 
 @contextlib.contextmanager

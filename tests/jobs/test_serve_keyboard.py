@@ -52,10 +52,15 @@ def test_every_control_is_reached_by_tab(page, clip_files):
 @pytest.mark.slow
 def test_from_chosen_clips_to_a_trained_step(page, clip_files, tmp_path):
     api = pytest.importorskip("playwright.sync_api")
+    choosers = []
+    # Listened for from the beginning: a busy browser may open it before it is told to tell.
+    page.on("filechooser", choosers.append)
+    page.wait_for_timeout(500)
     tab_to(page, "#clip")
-    with page.expect_file_chooser() as chooser:
-        press(page, "Enter")
-    chooser.value.set_files(clip_files)
+    press(page, "Enter")
+    while not choosers:
+        page.wait_for_timeout(100)
+    choosers[0].set_files(clip_files)
     served.wait_for_clips(page, 3)
     api.expect(page.locator("#status")).to_contain_text("is outlined: ejection fraction")
     for number, name in enumerate(["first_clip.avi", *served.NAMES[1:]]):

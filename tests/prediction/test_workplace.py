@@ -45,7 +45,7 @@ def test_the_record_follows_the_corrections_and_the_prediction_stays():
     json.dumps(measured, allow_nan=False)
     record = measured["record"]
     assert measured["corrections"] == CORRECTED
-    assert (record["corrected_frames"], record["beats_named"]) == ([12], True)
+    assert (record["corrected_frames"], record["beats_corrected"]) == ([12], True)
     assert record["area_px"][12] != predicted_record["area_px"][12]
     assert record["name"] == predicted_record["name"]
     nothing = clip.measured(None)

@@ -137,7 +137,7 @@ export class Tray {
     const clip = this.clips.find((other) => other.id === id);
     const frames = record.corrected_frames.length;
     const parts = [record.ef_disks_percent === null ? "no EF" : `EF\u00a0${record.ef_disks_percent.toFixed(0)}\u00a0%`];
-    if (record.beats_named) parts.push("beats corrected");
+    if (record.beats_corrected) parts.push("beats corrected");
     if (frames) parts.push(`${frames} outline${frames > 1 ? "s" : ""} corrected`);
     this.tell(clip, parts.join(", "));
     clip.corrected = corrected;
