@@ -12,7 +12,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import IO, Any
 
 import jinja2
 from werkzeug.datastructures import FileStorage
@@ -54,6 +54,23 @@ _MAX_DISCARDED_CHUNKS = 10_000
 _MAX_JSON_BYTES = 2**21
 _MAX_NAME = 100
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+class _Request(Request):
+    """A request that knows the temporary files of its uploads, also of those it gave up reading."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        super().__init__(environ)
+        self._streams: list[IO[bytes]] = []
+
+    def _get_file_stream(self, *args: Any, **kwargs: Any) -> IO[bytes]:
+        self._streams.append(super()._get_file_stream(*args, **kwargs))
+        return self._streams[-1]
+
+    def close(self) -> None:
+        """Closes them, which removes them."""
+        for stream in self._streams:
+            stream.close()
 
 
 class Application:
@@ -120,7 +137,7 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         """Answers one request, as WSGI asks for it."""
-        request = Request(environ)
+        request = _Request(environ)
         uploads = request.path == "/clips"
         request.max_content_length = self._max_upload_mib * 2**20 if uploads else _MAX_JSON_BYTES
         request.trusted_hosts = self._trusted_hosts or None
@@ -140,6 +157,8 @@ class Application:
             response = error.get_response(environ)
             if (error.code or 500) >= 400:
                 response = _refuse(error.code or 500, error.description or error.name)
+        finally:
+            request.close()
         response.headers.update(_HEADERS)
         return response(environ, start_response)
 

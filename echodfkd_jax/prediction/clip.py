@@ -146,7 +146,8 @@ def measure(
         fps: frames per second; nan when unknown.
         times_s: of every frame, where they are not evenly spaced.
         view: of the masks as the network gave them.
-        doubt: a remark that halves the confidence; empty: none.
+        doubt: a remark where it could not be told whether left and right are exchanged; it halves
+            the confidence, and nothing is said of either side.
         beats: whose frames somebody named; None: they are found.
     """
     square, side_mm = _with_square_pixels(masks, fitted)
@@ -156,9 +157,9 @@ def measure(
         side_mm,
         times_s,
         view=view,
-        beats=beats,
         structures=square,
         sides_known=not doubt,
+        beats=beats,
     )
     return _doubted(report, doubt)
 

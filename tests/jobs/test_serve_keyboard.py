@@ -54,7 +54,7 @@ def test_from_chosen_clips_to_a_trained_step(page, clip_files, tmp_path):
     api = pytest.importorskip("playwright.sync_api")
     choosers = []
     # Listened for from the beginning: a busy browser may open it before it is told to tell.
-    page.on("filechooser", choosers.append)
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.wait_for_timeout(500)
     tab_to(page, "#clip")
     press(page, "Enter")

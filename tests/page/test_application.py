@@ -179,6 +179,7 @@ def test_a_larger_file_is_refused_unread(client, outline):
     assert answer.status_code == 413
     assert answer.json["error"] == "error: the file is larger than 1 MiB"
     assert outline.clips == []
+    answer.request.environ["wsgi.input"].close()  # werkzeug's own client leaves it open.
 
 
 def test_a_larger_file_of_unknown_length_is_refused_while_it_arrives(client, outline):

@@ -7,6 +7,7 @@ from echodfkd_jax.clips import echonet
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.prediction import corrections as correcting
 from echodfkd_jax.prediction import outlines
+from echodfkd_jax.reporting.predictions import numbers
 from tests.clips import echonet_folder
 from tests.prediction.made_prediction import NUM_FRAMES, predicted
 
@@ -62,7 +63,8 @@ def test_nothing_corrected_measures_the_same():
     found = predicted()
     masks = correcting.corrected_masks(found, parsed())
     assert (masks.masks == found.masks.masks).all()
-    assert correcting.remeasure(found, masks, parsed()) == found.report
+    again = correcting.remeasure(found, masks, parsed())
+    assert numbers(again, masks) == numbers(found.report, found.masks)
 
 
 def test_named_beats_are_measured_as_they_are_named():

@@ -8,7 +8,7 @@ from echodfkd_jax.prediction.workplace import write_corrections
 from tests.prediction.made_prediction import NUM_FRAMES, predicted, work_clip
 from tests.prediction.test_corrections import SQUARE
 
-CORRECTED = {"outlines": {"12": SQUARE}, "beats": [[3, 12], [21, 30]]}
+CORRECTED = {"outlines": {"12": SQUARE}, "beats": [[5, 12], [21, 30]]}
 
 
 def test_it_is_what_the_page_wants():
@@ -48,6 +48,8 @@ def test_the_record_follows_the_corrections_and_the_prediction_stays():
     assert (record["corrected_frames"], record["beats_corrected"]) == ([12], True)
     assert record["area_px"][12] != predicted_record["area_px"][12]
     assert record["name"] == predicted_record["name"]
+    pinned = {"outlines": {}, "beats": [[3, 12], [21, 30]]}  # Where they were found.
+    assert clip.measured(pinned)["record"]["beats_corrected"] is False
     nothing = clip.measured(None)
     assert nothing["corrections"] is None
     assert nothing["record"] == nothing["record"] | predicted_record
