@@ -218,6 +218,7 @@ def test_without_a_run_the_shipped_student_judges_a_folder(teacher, tmp_path, ca
     assert metrics["num_weights"] == 714_577
 
 
+@pytest.mark.slow
 def test_named_weights_stand_beside_the_runs_own(config, teacher, tmp_path):
     folder = made_up_run.save_clips(tmp_path / "clips", names=("a",))
     own = _on_folder(config, folder)

@@ -76,6 +76,7 @@ def test_an_imported_student_is_evaluated_like_any_other(config, tmp_path):
     assert metrics["num_weights"] == 10_385
 
 
+@pytest.mark.slow
 def test_an_imported_student_can_be_trained_further(config, golden):
     import_student.run(config)
     saved = run_config.load(config.workdir)

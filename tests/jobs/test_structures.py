@@ -16,6 +16,8 @@ from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.teachers import load_teacher
 from tests import own_parts
 
+pytestmark = pytest.mark.slow
+
 OWN = "tests.own_parts"
 NAMES = ("lv", "la")
 

@@ -74,6 +74,7 @@ def test_home_stands_in_the_path_of_the_configuration(monkeypatch):
     assert command.config.workdir == "runs/synthetic_smoke"
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_keeps_the_table(clip, tmp_path, capsys):
     folder = tmp_path / "clips"
     folder.mkdir()

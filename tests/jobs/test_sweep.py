@@ -38,6 +38,7 @@ def config(tmp_path):
     return made
 
 
+@pytest.mark.slow
 def test_every_size_is_a_run_of_its_own_and_a_row(config, trained, capsys):
     sweep.run(config)
     folder = pathlib.Path(config.workdir) / "sweep"
@@ -73,6 +74,7 @@ def test_curves_are_fitted_to_four_sizes_and_more(config, trained):
     assert published.keys() == {"floor", "scale", "exponent"}
 
 
+@pytest.mark.slow
 def test_more_sizes_join_those_that_are_done(config, trained, capsys):
     config.sweep.sizes = ("11",)
     sweep.run(config)

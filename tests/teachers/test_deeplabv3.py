@@ -97,6 +97,7 @@ def test_no_frames_give_no_masks(teacher):
     assert teacher(np.zeros((0, 112, 112), np.uint8)).shape == (0, 112, 112, 1)
 
 
+@pytest.mark.slow
 def test_fingerprint_tells_weights_and_types_apart(state_dict, teacher):
     key = "module.classifier.4.bias"
     changed = dict(state_dict, **{key: state_dict[key] + 1})

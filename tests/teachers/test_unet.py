@@ -100,6 +100,7 @@ def test_teacher_gives_the_models_probabilities_for_any_number_of_frames(weights
     np.testing.assert_allclose(got, wanted[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_teacher_of_two_structures_gives_both(tmp_path):
     model = build_model(**FIELDS, structures=("lv", "la"))
     variables = model.init(jax.random.key(0), jnp.zeros((1, 1, 4, 4, 1)))

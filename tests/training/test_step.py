@@ -80,6 +80,7 @@ def _learned(fields, **options):
     return *compiled(state, {"video": noise, "target": noise}), compiled.memory_analysis()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [CONVLSTM, UNET])
 def test_rematerialisation_changes_no_number(fields):
     kept, metrics, _ = _learned(fields)
@@ -92,6 +93,7 @@ def test_rematerialisation_changes_no_number(fields):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [CONVLSTM, UNET])
 def test_bfloat16_keeps_state_and_loss_in_float32(fields):
     state, metrics, _ = _learned(fields | {"dtype": "bfloat16"})

@@ -32,6 +32,7 @@ def test_scan_conversion_puts_a_beam_where_it_points():
     np.testing.assert_allclose(angles, -0.7, atol=0.05)
 
 
+@pytest.mark.slow
 def test_speckle_of_a_point_is_wider_deep_than_near():
     scanner = acquisition.sample_scanner(Draws(jax.random.key(0)), Grade.CLEAR)
     conversion = acquisition.scan_conversion(sector())

@@ -127,6 +127,7 @@ def test_speckle_changes_little_from_frame_to_frame_and_much_over_a_clip(clips):
     assert np.mean(near) < 0.999
 
 
+@pytest.mark.slow
 def test_clutter_that_hides_the_wall_is_turned_down_and_other_clutter_left_alone():
     scene = sample_scene(jax.random.key(0), num_frames=4)
     at_rest = scene.movement._replace(contraction=np.float32(0))
