@@ -18,7 +18,7 @@ def config(downloaded: pathlib.Path, workdir: pathlib.Path, target: str = "traci
     made.dataset.update(name="folder", manual_dir=str(downloaded), data_dir=str(workdir / "data"))
     made.teacher.update(name="precomputed", weights="")
     made.input.update(target=target, window_frames=8, num_threads=0)
-    made.model.update(blocks=1, layers=1, filters=2, stride=8)
+    made.model.update(blocks=1, layers=1, filters=2, subsampling=8)
     made.train.update(batch_size=1, num_epochs=1, warmup_steps=0, learning_rate=1e-2)
     return made
 
@@ -32,8 +32,11 @@ def prepared_clips(made) -> dict[str, prepared.ClipSource]:
 def learn_one_step(made) -> dict[str, float]:
     """Trains one step and returns what was written of it, with the step."""
     train.run(made)
-    lines = [json.loads(line) for line in (pathlib.Path(made.workdir) / "metrics.jsonl").open()]
-    (variables, progress) = Checkpoints(made.workdir, keep_latest=1).restore_latest()
+    written = (pathlib.Path(made.workdir) / "metrics.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in written]
+    checkpoints = Checkpoints(made.workdir, keep_latest=1)
+    variables, progress = checkpoints.restore_latest()
+    checkpoints.close()
     assert progress.step == 1
     assert all(np.isfinite(leaf).all() for leaf in _leaves(variables))
     return {key: value for line in lines for key, value in line.items()}
