@@ -266,7 +266,8 @@ def _fit(
     """Frames and masks of the project's size; a pixel is of the label that covers most of it."""
     aspect = found.spacing_mm[1] / found.spacing_mm[0]
     with _as("unreadable"):
-        shape = display.square_shape(*found.frames.shape[1:], aspect)
+        _, height, width = found.frames.shape
+        shape = display.square_shape(height, width, aspect)
         video.check_size(patient.folder, len(found.frames), *shape)
 
     def square(frames: np.ndarray) -> inputs.SourceClip:

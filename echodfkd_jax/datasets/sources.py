@@ -105,7 +105,10 @@ class ClipSource(Protocol):
         identity: tells these clips from others; part of the data set's metadata.
     """
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """See the class."""
+        ...
 
     def split(self, name: str) -> Clips:
         """The clips of "train", "validation" or "test": their number, and each by its index.

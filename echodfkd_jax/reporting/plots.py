@@ -215,7 +215,8 @@ def score_histogram(
         for model, values in known.items():
             axis.hist(values, bins, alpha=0.55, color=as_hex(model), label=model)
         axis.set(xlabel=label, ylabel="clips")
-        axis.legend(loc="upper left")
+        if known:
+            axis.legend(loc="upper left")
         return _png(figure)
 
 
