@@ -110,7 +110,7 @@ class Camus:
         self.view = view
         self.min_frames = min_frames
 
-    @functools.cached_property
+    @property
     def identity(self) -> str:
         """12 hex digits from the view, the lists, and the files' names and sizes."""
         digest, splits = hashlib.sha256(self.view.encode()), self._layout.splits
