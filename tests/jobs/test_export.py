@@ -57,7 +57,7 @@ def test_stablehlo_gives_the_masks(config, tmp_path):
     np.testing.assert_allclose(255 * found, wanted, atol=0.51)
 
 
-def test_a_state_dict_says_that_the_stride_is_lost(config, tmp_path, capsys):
+def test_a_state_dict_says_that_the_subsampling_is_lost(config, tmp_path, capsys):
     export_as(config, "pytorch", tmp_path / "student.safetensors")
     assert len(read_state_dict(tmp_path / "student.safetensors")) == 9
     assert "trained at subsampling 8" in capsys.readouterr().out

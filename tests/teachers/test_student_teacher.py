@@ -74,7 +74,7 @@ def test_loads_a_checkpoint_of_a_run(tmp_path, model, variables):
     assert newest.fingerprint == from_variables(model, other).fingerprint
 
 
-def test_fingerprint_tells_strides_apart(model, variables):
+def test_fingerprint_tells_subsamplings_apart(model, variables):
     coarse = build_model(**{**FIELDS, "subsampling": 2})
     fingerprints = {from_variables(m, variables).fingerprint for m in (model, coarse)}
     assert len(fingerprints) == 2

@@ -118,7 +118,7 @@ def test_two_micro_batches_give_the_gradient_of_the_whole_batch():
         np.testing.assert_allclose(of_split[name], value, rtol=1e-6, err_msg=name)
 
 
-def test_running_statistics_are_updated_with_every_part():
+def test_running_statistics_are_updated_with_every_micro_batch():
     one, _, _ = _learned(UNET)
     two, _, _ = _learned(UNET, accumulate_steps=2)
     # From 1: 0.9 + 0.1 v after one update, 0.81 + 0.09 v1 + 0.1 v2 after two.
