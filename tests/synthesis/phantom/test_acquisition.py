@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,14 @@ import pytest
 from echodfkd_jax.synthesis.phantom import acquisition
 from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.window import Grade
+
+
+@functools.cache
+def draw_scanner(seed):
+    """One scanner for all tests: compiled once, drawn once."""
+    return jax.jit(lambda key: acquisition.sample_scanner(Draws(key), Grade.CLEAR))(
+        jax.random.key(seed)
+    )
 
 
 def sector(**fields):
@@ -34,7 +44,7 @@ def test_scan_conversion_puts_a_beam_where_it_points():
 
 @pytest.mark.slow
 def test_speckle_of_a_point_is_wider_deep_than_near():
-    scanner = acquisition.sample_scanner(Draws(jax.random.key(0)), Grade.CLEAR)
+    scanner = draw_scanner(0)
     conversion = acquisition.scan_conversion(sector())
 
     def width(depth):
@@ -61,7 +71,7 @@ def test_strong_compression_flattens_blocks_of_eight():
 
 
 def test_brighter_echoes_are_shown_brighter():
-    scanner = acquisition.sample_scanner(Draws(jax.random.key(1)), Grade.CLEAR)
+    scanner = draw_scanner(1)
     weak, strong = (
         jnp.full((acquisition.DEPTHS, acquisition.BEAMS, 2), 10 ** (level / 20))
         for level in (-25.0, -10.0)
@@ -74,7 +84,7 @@ def test_brighter_echoes_are_shown_brighter():
 
 @pytest.mark.parametrize("gain_db", [-40.0, 0.0, 40.0])
 def test_whatever_the_gain_the_brightest_is_bright_and_hardly_anything_white(gain_db):
-    scanner = acquisition.sample_scanner(Draws(jax.random.key(1)), Grade.CLEAR)
+    scanner = draw_scanner(1)
     level = gain_db + jnp.linspace(-60.0, 0.0, acquisition.DEPTHS * acquisition.BEAMS)
     level = level.reshape(acquisition.DEPTHS, acquisition.BEAMS)
     shown = jnp.ones_like(level)
@@ -84,7 +94,7 @@ def test_whatever_the_gain_the_brightest_is_bright_and_hardly_anything_white(gai
 
 
 def test_the_gain_is_set_by_what_is_in_the_picture():
-    scanner = acquisition.sample_scanner(Draws(jax.random.key(1)), Grade.CLEAR)
+    scanner = draw_scanner(1)
     level = jnp.full((acquisition.DEPTHS, acquisition.BEAMS), -30.0).at[100:].set(20.0)
     near = jnp.zeros_like(level).at[:100].set(1.0)
     seen = acquisition.adjust(scanner, level, near)
@@ -93,7 +103,7 @@ def test_the_gain_is_set_by_what_is_in_the_picture():
 
 
 def test_nothing_is_whiter_than_white():
-    scanner = acquisition.sample_scanner(Draws(jax.random.key(1)), Grade.CLEAR)
+    scanner = draw_scanner(1)
     grey = acquisition.display(scanner, jnp.asarray([[-300.0, 0.0, 300.0]]))
     assert float(grey[0, 0]) < 1e-3
     assert float(grey[0, 2]) == pytest.approx(1.0)
@@ -107,7 +117,7 @@ def test_only_what_is_in_the_sector_and_in_the_picture_is_in_view():
 
 
 def test_the_sliders_raise_all_that_comes_from_a_depth():
-    scanner = acquisition.sample_scanner(Draws(jax.random.key(1)), Grade.CLEAR)
+    scanner = draw_scanner(1)
     signal = jax.random.normal(jax.random.key(2), (acquisition.DEPTHS, acquisition.BEAMS, 2))
     flat = scanner._replace(tgc_db=jnp.zeros((acquisition.DEPTHS, 1)))
     stepped = scanner._replace(tgc_db=flat.tgc_db.at[64:].set(-12.0))

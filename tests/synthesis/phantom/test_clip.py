@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -128,10 +130,12 @@ def test_speckle_changes_little_from_frame_to_frame_and_much_over_a_clip(clips):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_clutter_that_hides_the_wall_is_turned_down_and_other_clutter_left_alone():
-    scene = sample_scene(jax.random.key(0), num_frames=4)
+    scene = jax.jit(functools.partial(sample_scene, num_frames=4))(jax.random.key(0))
     at_rest = scene.movement._replace(contraction=np.float32(0))
 
+    @jax.jit
     def cleared(scanner):
         heart, levels, pose = scene.heart, scene.levels, scene.pose
         return readable(scanner, scene.sector, heart, levels, pose, at_rest, Grade.CLEAR)
