@@ -123,7 +123,7 @@ def test_three_sizes_on_generated_clips(tmp_path):
             env=os.environ | {"JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
         )
 
     first = run()
