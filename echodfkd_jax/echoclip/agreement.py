@@ -1,7 +1,9 @@
 """All that a judge says about one clip and its masks, under the names that the metrics have."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import scipy.stats
@@ -10,13 +12,14 @@ from jaxtyping import Bool
 from echodfkd_jax import files
 from echodfkd_jax.echoclip import phase, scores
 from echodfkd_jax.echoclip.cache import embed_clip
-from echodfkd_jax.echoclip.judge import Judge
+from echodfkd_jax.echoclip.judge import Embeddings, Judge
 from echodfkd_jax.echoclip.prompts import PromptEmbeddings
-from echodfkd_jax.masks import MASK_THRESHOLD
+from echodfkd_jax.masks import LV, LV_ALONE, MASK_THRESHOLD, name_in
 from echodfkd_jax.types import Frames, SoftMask
 
 # The frame that a mask shows as ("ed" or "es"), of the beat nearest a reference frame.
 FrameFinder = Callable[[SoftMask, str, int], int]
+_ERASURE = ("erasure_as_released", "erasure_dilated")
 
 
 def agreement(
@@ -26,6 +29,7 @@ def agreement(
     masks: Mapping[str, SoftMask],
     *,
     find_frame: FrameFinder,
+    others: Mapping[str, Mapping[str, SoftMask]] = MappingProxyType({}),
     cache_dir: files.PathLike = "",
     erasure_step_frames: int = 1,
 ) -> dict[str, float]:
@@ -35,9 +39,12 @@ def agreement(
         judge: the image-text model.
         prompts: its embeddings of the sentences, from `embed_prompts`, once for all clips.
         frames: the clip.
-        masks: soft masks by whose they are, such as {"student": ..., "teacher": ...}.
+        masks: soft masks of the left ventricle by whose they are, such as {"student": ...,
+            "teacher": ...}.
         find_frame: `(mask, "ed" or "es", reference frame) -> frame`, the rule by which frames are
             estimated from areas.
+        others: such masks of other structures, by structure; those without a sentence are not
+            looked at.
         cache_dir: where embeddings of the clip itself are kept; empty for nowhere. Those of erased
             frames are not kept: a mask changes with every checkpoint.
         erasure_step_frames: erasure scores look at every so many frames; each costs two images
@@ -51,6 +58,7 @@ def agreement(
         - `afd_ed/M_vs_J`, `afd_es/M_vs_J`: distance in frames from those to the mask's own.
         - `erasure_as_released/M`, `erasure_dilated/M`: see `scores`.
         - `erasure/no_mask`: what both give for frames with nothing erased.
+        - `S/erasure_as_released/M`, `S/erasure_dilated/M`, `S/erasure/no_mask`: of structure S.
 
         Every value is nan for a clip without frames.
     """
@@ -63,33 +71,42 @@ def agreement(
         ),
         f"ed_frame/{judge.name}": float(reference["ed"]) if len(frames) else math.nan,
         f"es_frame/{judge.name}": float(reference["es"]) if len(frames) else math.nan,
-        "erasure/no_mask": scores.erasure_score_as_released(
-            seen[::erasure_step_frames], prompts.erasure
-        ),
     }
     for name, mask in masks.items():
         for phase_name, frame in reference.items():
             metrics[f"afd_{phase_name}/{name}_vs_{judge.name}"] = (
                 float(abs(find_frame(mask, phase_name, frame) - frame)) if len(frames) else math.nan
             )
-        step = slice(None, None, erasure_step_frames)
-        region = mask[step] > MASK_THRESHOLD
-        metrics |= {
-            f"{metric}/{name}": value
-            for metric, value in erasure_scores(judge, prompts, frames[step], region).items()
-        }
+    step = slice(None, None, erasure_step_frames)
+    for structure, texts in prompts.erasure.items():
+        of_models = masks if structure == LV else others.get(structure, {})
+        if structure != LV and not of_models:
+            continue
+        untouched = scores.erasure_score_as_released(seen[step], texts)
+        metrics[name_in(structure, "erasure/no_mask")] = untouched
+        for name, mask in of_models.items():
+            found = erasure_scores(judge, texts, frames[step], mask[step] > MASK_THRESHOLD)
+            for metric, value in found.items():
+                metrics[name_in(structure, f"{metric}/{name}")] = value
     return metrics
 
 
 def erasure_scores(
-    judge: Judge, prompts: PromptEmbeddings, frames: Frames, region: Bool[np.ndarray, "t h w"]
+    judge: Judge, texts: Embeddings, frames: Frames, region: Bool[np.ndarray, "t h w"]
 ) -> dict[str, float]:
-    """Both erasure scores of one binary mask per frame, by their names."""
+    """Both erasure scores of one binary mask per frame, by their names.
+
+    Args:
+        judge: the image-text model.
+        texts: (3, d): wall, nothing, and what is masked.
+        frames: the clip.
+        region: what is painted black.
+    """
     erased = judge.embed_images(scores.erase(frames, region))
     dilated = judge.embed_images(scores.erase(frames, scores.dilate(region)))
     return {
-        "erasure_as_released": scores.erasure_score_as_released(erased, prompts.erasure),
-        "erasure_dilated": scores.erasure_score_dilated(erased, dilated, prompts.erasure),
+        "erasure_as_released": scores.erasure_score_as_released(erased, texts),
+        "erasure_dilated": scores.erasure_score_dilated(erased, dilated, texts),
     }
 
 
@@ -110,7 +127,9 @@ def linear_pairs(judge_name: str, models: Iterable[str]) -> dict[str, tuple[str,
     return pairs | {f"ef/{judge_name}_vs_recorded": (f"ef/{judge_name}", "ef/recorded")}
 
 
-def rank_pairs(judge_name: str, models: Iterable[str]) -> dict[str, tuple[str, str]]:
+def rank_pairs(
+    judge_name: str, models: Iterable[str], structures: Iterable[str] = LV_ALONE
+) -> dict[str, tuple[str, str]]:
     """The judge's verdicts and those of the reference masks and frames, to correlate by rank.
 
     Only where these correlate (positively, all of them) does a good score by the judge mean a good
@@ -119,16 +138,17 @@ def rank_pairs(judge_name: str, models: Iterable[str]) -> dict[str, tuple[str, s
     Args:
         judge_name: the judge's name.
         models: the keys of `masks`.
+        structures: that have erasure scores.
 
     Returns:
         Two per-clip metrics by the correlation's name.
     """
     pairs = {f"rank/ef/{judge_name}_vs_recorded": (f"ef/{judge_name}", "ef/recorded")}
     for model in models:
-        for score in ("erasure_as_released", "erasure_dilated"):
-            pairs[f"rank/{score}/{model}_vs_dice"] = (
-                f"{score}/{model}",
-                f"dice/{model}_vs_reference",
+        for structure, score in itertools.product(structures, _ERASURE):
+            pairs[name_in(structure, f"rank/{score}/{model}_vs_dice")] = (
+                name_in(structure, f"{score}/{model}"),
+                name_in(structure, f"dice/{model}_vs_reference"),
             )
         for distance in ("afd_ed", "afd_es"):
             pairs[f"rank/{distance}/{model}_vs_{judge_name}_and_reference"] = (

@@ -14,13 +14,13 @@ class PromptEmbeddings(NamedTuple):
 
     Attributes:
         valve: (2, d): closed, open.
-        erasure: (3, d): wall, nothing, left ventricle.
+        erasure: (3, d) by structure: wall, nothing, and the structure; of those with a sentence.
         ejection_fraction: (p, d): every number in the first template, then in the second.
         ejection_fraction_percent: (p,): the number in each of them.
     """
 
     valve: Embeddings
-    erasure: Embeddings
+    erasure: dict[str, Embeddings]
     ejection_fraction: Embeddings
     ejection_fraction_percent: Int[np.ndarray, "p"]
 
@@ -28,6 +28,9 @@ class PromptEmbeddings(NamedTuple):
 def embed_prompts(judge: Judge, prompts: Prompts | None = None) -> PromptEmbeddings:
     """Embeds all sentences once; a few seconds for EchoCLIP on a CPU."""
     prompts = prompts or Prompts()
+    valve = judge.embed_texts([prompts.valve_closed, prompts.valve_open])
+    chambers = prompts.chambers
+    erasure = judge.embed_texts([prompts.wall, prompts.nothing, *chambers.values()])
     numbers = prompts.ejection_fraction_percent
     sentences = [
         template.replace(NUMBER, str(number))
@@ -35,8 +38,8 @@ def embed_prompts(judge: Judge, prompts: Prompts | None = None) -> PromptEmbeddi
         for number in numbers
     ]
     return PromptEmbeddings(
-        valve=judge.embed_texts([prompts.valve_closed, prompts.valve_open]),
-        erasure=judge.embed_texts([prompts.wall, prompts.nothing, prompts.left_ventricle]),
+        valve=valve,
+        erasure={structure: erasure[[0, 1, 2 + index]] for index, structure in enumerate(chambers)},
         ejection_fraction=judge.embed_texts(sentences),
         ejection_fraction_percent=np.tile(numbers, len(prompts.ejection_fraction)),
     )

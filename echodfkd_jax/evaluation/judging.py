@@ -13,6 +13,7 @@ from echodfkd_jax.echoclip.prompts import embed_prompts
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.evaluation import summary
 from echodfkd_jax.evaluation.evaluator import Evaluator, Found, Group, ScoredClip
+from echodfkd_jax.masks import name_in
 from echodfkd_jax.measurement import phase
 from echodfkd_jax.settings import JudgeSettings, Prompts
 from echodfkd_jax.types import SoftMask
@@ -55,9 +56,9 @@ class Judging(Evaluator):
             Group(
                 f"Agreement with {name}",
                 "Phases in frames from the judge's; erasure scores rise when the mask covers the "
-                "ventricle. rank/: agreement of its verdicts with the tracings over clips.",
+                "chamber. rank/: agreement of its verdicts with the tracings over clips.",
                 ("mean", "correlation"),
-                (f"*/{name}", f"*/{name}_vs_*", f"*_vs_{name}*", "erasure*/*", "rank/*"),
+                (f"*/{name}", f"*/{name}_vs_*", f"*_vs_{name}*", "*erasure*/*", "*rank/*"),
             ),
         )
         self._prompts = embed_prompts(judge, prompts)
@@ -71,6 +72,7 @@ class Judging(Evaluator):
             scored.clip.frames,
             scored.lv.masks,
             find_frame=_find_frame,
+            others={name: scored.structures[name].masks for name in scored.structures},
             cache_dir=self._cache_dir,
             erasure_step_frames=self._step,
         )
@@ -82,7 +84,12 @@ class Judging(Evaluator):
         bootstrap = {"num_samples": num_samples, "seed": seed}
         linear = agreement.linear_pairs(self.judge.name, models)
         correlation = summary.correlate(found, linear, **bootstrap)
-        for name, pair in agreement.rank_pairs(self.judge.name, models).items():
+        seen = [
+            structure
+            for structure in self._prompts.erasure
+            if any(name_in(structure, "erasure/no_mask") in clip for clip in found)
+        ]
+        for name, pair in agreement.rank_pairs(self.judge.name, models, seen).items():
             ranked = agreement.rank_both(found, *pair)
             correlation |= summary.correlate(ranked, {name: pair}, **bootstrap)
         return {"correlation": correlation}

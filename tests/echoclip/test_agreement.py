@@ -29,6 +29,9 @@ TEXTS = {
     "WALL": 2,
     "NOTHING": 3,
     "LEFT VENTRICLE": 4,
+    "LEFT ATRIUM": 6,
+    "RIGHT VENTRICLE": 6,
+    "RIGHT ATRIUM": 6,
 }
 
 
@@ -123,6 +126,23 @@ def test_only_the_asked_metrics_are_there():
     }
 
 
+def test_other_chambers_are_asked_about_by_their_own_names():
+    judge, mask = DrawnHeartJudge(), heart_mask()
+    prompts, masks = embed_prompts(judge), {"student": mask}
+    others = {"la": masks, "lv": masks, "lv_myocardium": masks}
+    found = agreement(judge, prompts, drawn_heart(), masks, find_frame=find_frame, others=others)
+    # The same pixels painted black; the "atrium" (all that is no part of the heart) is still there.
+    assert found["la/erasure_dilated/student"] < found["erasure_dilated/student"]
+    assert found["la/erasure/no_mask"] < found["la/erasure_dilated/student"]
+    named = {name.split("/")[0] for name in found if name.count("/") == 2}
+    assert named == {"la"}  # There is no sentence about the muscle.
+    pairs = rank_pairs("drawn", ["student"], ["lv", "la"])
+    assert pairs["la/rank/erasure_dilated/student_vs_dice"] == (
+        "la/erasure_dilated/student",
+        "la/dice/student_vs_reference",
+    )
+
+
 @pytest.mark.parametrize("score", ["erasure_as_released", "erasure_dilated"])
 def test_erasure_scores_fall_with_every_shift_of_the_mask(score):
     values = [
@@ -164,7 +184,7 @@ def test_a_step_looks_at_fewer_frames():
     judge = DrawnHeartJudge()
     prompts = embed_prompts(judge)
     region = heart_mask()[::4] > 127
-    expected = erasure_scores(judge, prompts, drawn_heart()[::4], region)
+    expected = erasure_scores(judge, prompts.erasure["lv"], drawn_heart()[::4], region)
     metrics = agreement(
         judge, prompts, drawn_heart(), {"student": heart_mask()},
         find_frame=find_frame, erasure_step_frames=4,

@@ -25,7 +25,9 @@ def test_the_published_sentences_are_asked_in_order():
     embedded = embed_prompts(judge)
     valve, erasure, fraction = judge.asked
     assert valve == ["THE MITRAL VALVE IS CLOSED", "THE MITRAL VALVE IS OPEN"]
-    assert erasure == ["WALL", "NOTHING", "LEFT VENTRICLE"]
+    chambers = ["LEFT VENTRICLE", "LEFT ATRIUM", "RIGHT VENTRICLE", "RIGHT ATRIUM"]
+    assert erasure == ["WALL", "NOTHING", *chambers]
+    assert list(embedded.erasure) == ["lv", "la", "rv", "ra"]
     assert len(fraction) == 202
     assert fraction[55] == "THE LEFT VENTRICULAR EJECTION FRACTION IS ESTIMATED TO BE 55% "
     assert fraction[101 + 7] == "LV EJECTION FRACTION IS 7%. "
@@ -34,8 +36,8 @@ def test_the_published_sentences_are_asked_in_order():
 
 def test_sentences_can_be_replaced():
     judge = NotingJudge()
-    prompts = Prompts(valve_open="OPEN", ejection_fraction=("EF <#>",))
-    embed_prompts(judge, prompts)
+    prompts = Prompts(valve_open="OPEN", ejection_fraction=("EF <#>",), right_atrium="")
+    assert list(embed_prompts(judge, prompts).erasure) == ["lv", "la", "rv"]
     assert judge.asked[0] == ["THE MITRAL VALVE IS CLOSED", "OPEN"]
     assert judge.asked[2][30] == "EF 30"
 
