@@ -1,1 +1,1 @@
-"""How good a mask is: overlap, cardiac phase, ejection fraction, calibration; numpy only."""
+"""How good masks are, and how far sets of clips are apart; numpy, but for `features`."""

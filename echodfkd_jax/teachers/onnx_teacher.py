@@ -15,7 +15,6 @@ a batch. Three channels get the grey frame three times. Entries of the file's me
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,11 +23,10 @@ import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.onnx_session import numbers, open_session
 from echodfkd_jax.teachers.base import FrameTeacher, predict_in_batches
 
 OUTPUTS = ("logits", "probability")
-# The fastest first; onnxruntime lists more than can be loaded on most machines.
-_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,7 +131,7 @@ def load(weights: str = "", *, output: str = "", batch_size: int = 16) -> OnnxTe
             f"config.teacher.weights={weights!r} is no file; the onnx teacher needs the path of "
             "an ONNX file"
         )
-    session = _open_session(path)
+    session = open_session(path)
     metadata = session.get_modelmeta().custom_metadata_map
     output = output or metadata.get("output", "")
     if output not in OUTPUTS:
@@ -150,25 +148,10 @@ def load(weights: str = "", *, output: str = "", batch_size: int = 16) -> OnnxTe
         channels=channels,
         channels_first=channels_first,
         output=output,
-        mean=_numbers(path, metadata, "mean", "0", channels),
-        std=_numbers(path, metadata, "std", "1", channels),
+        mean=numbers(path, metadata, "mean", "0", channels),
+        std=numbers(path, metadata, "std", "1", channels),
         batch_size=fixed_batch_size or batch_size,
     )
-
-
-def _open_session(path: pathlib.Path) -> Any:
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path}: an ONNX teacher needs onnxruntime; `pip install onnxruntime`"
-        ) from error
-    available = onnxruntime.get_available_providers()
-    providers = [provider for provider in _PROVIDERS if provider in available]
-    try:
-        return onnxruntime.InferenceSession(path, providers=providers)
-    except Exception as error:  # onnxruntime's exceptions have no public common class
-        raise UserError(f"{path}: damaged, or no ONNX file ({error}); get it again") from error
 
 
 def _input_form(path: pathlib.Path, session: Any) -> tuple[bool, int, int]:
@@ -185,16 +168,3 @@ def _input_form(path: pathlib.Path, session: Any) -> tuple[bool, int, int]:
         f"{path}: inputs {[(tensor.type, tuple(tensor.shape)) for tensor in tensors]}; expected "
         "one of float32, (n, 1, h, w), (n, 3, h, w) or (n, h, w, 1)"
     )
-
-
-def _numbers(
-    path: pathlib.Path, metadata: Mapping[str, str], key: str, default: str, channels: int
-) -> Float32[np.ndarray, "channels"]:
-    text = metadata.get(key, default)
-    try:
-        numbers = np.array([float(part) for part in text.split(",")], np.float32)
-        return np.broadcast_to(numbers, (channels,))
-    except ValueError as error:
-        raise UserError(
-            f"{path}: metadata entry {key}={text!r}; expected one number, or {channels} with commas"
-        ) from error

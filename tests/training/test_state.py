@@ -6,6 +6,7 @@ import pytest
 from configs import synthetic
 from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.training import state as state_lib
+from tests.synthesis.diffusion.golden import facts
 
 
 class Tiny(nn.Module):
@@ -44,6 +45,16 @@ def test_cosine_ends_at_zero():
     np.testing.assert_allclose(
         [schedule(i) for i in (1, 2, 7, 12)], [0.5, 1.0, 0.5, 0.0], atol=1e-6
     )
+
+
+def test_cosine_after_a_warm_up_is_that_of_the_published_generators():
+    published = facts("schedulers")["lr"]
+    settings = _settings(
+        learning_rate=1.0, schedule="cosine", warmup_steps=published["cosine_warmup"]
+    )
+    schedule = state_lib.make_schedule(settings, published["cosine_total"])
+    found = [schedule(step) for step in published["cosine_step"]]
+    np.testing.assert_allclose(found, published["cosine_factor"], atol=1e-6)
 
 
 def test_number_of_weights():
