@@ -28,6 +28,16 @@ def arrays(name: str) -> dict[str, Array]:
     return {key: x.astype(jnp.float32) if x.dtype == jnp.float16 else x for key, x in both.items()}
 
 
+def channels_last(x: Array) -> Array:
+    """From PyTorch's order of axes."""
+    return jnp.moveaxis(x, -3, -1)
+
+
+def channels_first(x: Array) -> Array:
+    """To PyTorch's order of axes."""
+    return jnp.moveaxis(x, -1, -3)
+
+
 def normal(seed: int, *shape: int) -> Array:
     """Normal numbers."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
