@@ -23,7 +23,7 @@ EDGES = {
     "measurement": set(),
     "networks": set(),
     "page": set(),
-    "prediction": {"clips", "measurement", "networks", "reporting", "runs"},
+    "prediction": {"clips", "interop", "measurement", "networks", "reporting", "runs"},
     "reporting": {"evaluation", "measurement"},
     "runs": {"networks"},
     "runtime": set(),
