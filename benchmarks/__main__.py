@@ -20,6 +20,7 @@ FIGURES = (
     "labelling",
     "generator",
     "start_up",
+    "batches",
     "growth",
 )
 # Written by `benchmarks.gpu` and `benchmarks.tpu`, where there is a GPU or the TPU's compiler.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from echodfkd_jax.networks.inference import predict_clip
-    from echodfkd_jax.prediction.clip import predict
+    from echodfkd_jax.prediction.api import predict
     from echodfkd_jax.runs.student import load_student
     from echodfkd_jax.synthesis import make_clip
     from echodfkd_jax.teachers import load_teacher
@@ -28,7 +28,7 @@ _MODULES = {
     "load_student": "runs.student",
     "load_teacher": "teachers",
     "make_clip": "synthesis",
-    "predict": "prediction.clip",
+    "predict": "prediction.api",
     "predict_clip": "networks.inference",
 }
 

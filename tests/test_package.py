@@ -48,7 +48,7 @@ def test_the_command_outlines_a_clip(programs, tmp_path):
     assert "1 of 1 clips predicted" in said
     written = {path.name for path in (tmp_path / "predictions").iterdir()}
     made = {f"clip{suffix}" for suffix in (".seg.npz", ".json", ".mp4", ".png")}
-    assert written == made | {"predictions.csv"}
+    assert written == made | {"predictions.csv", "run_report.json"}
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ _RESULT_SUFFIXES = (
     *(".seg.dcm", ".sr.dcm", ".seg.nii.gz", ".nii.gz"),
 )
 _RESULT_FOLDERS = (".coco", ".labelme")
-_RESULT_FILES = ("predictions.csv", "stream.masks")
+_RESULT_FILES = ("predictions.csv", "run_report.json", "stream.masks")
 # How the JSON of a predicted clip begins.
 _RESULT_KEYS = (b'"source"', b'"student"', b'"fingerprint"', b'"num_frames"')
 _RESULT_START_BYTES = 8192
@@ -134,20 +134,28 @@ def kind_of(path: pathlib.Path) -> str | None:
     return MASKS if path.name.lower().endswith(MASKS) else None
 
 
-def safe_names(paths: Iterable[pathlib.Path]) -> list[str]:
-    """A file name for the results of each clip: plain letters, one component, no two the same."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
+class Names:
+    """Gives each clip a file name for its results: plain letters, one component, each once."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, path: pathlib.Path) -> str:
+        """The name of the next clip."""
         stem = path.name if path.is_dir() else path.stem
         plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-")[:_MAX_NAME] or "clip"
         name, number = plain, 1
-        while name.lower() in taken:  # Some file systems take A and a for the same.
+        while name.lower() in self._taken:  # Some file systems take A and a for the same.
             number += 1
             name = f"{plain}_{number}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
+        self._taken.add(name.lower())
+        return name
+
+
+def safe_names(paths: Iterable[pathlib.Path]) -> list[str]:
+    """A file name for the results of each clip, see `Names`."""
+    names = Names()
+    return [names.of(path) for path in paths]
 
 
 def _match(pattern: str, found: Found) -> None:

@@ -1,25 +1,25 @@
 """Stage `predict`: masks, beats and ejection fraction of clips that somebody brings.
 
 Reads `config.predict.inputs`; writes into `config.predict.output` four files per clip (see
-`reporting/predictions.py`) and a table over all of them. Which student does it is
-said in `config.student`.
+`reporting/predictions.py`), what `config.predict.formats` names besides, a table over all of them
+and `run_report.json`. Which student does it is said in `config.student`. The same command again
+continues: clips whose results are there are not predicted again.
 """
 
 import functools
 import pathlib
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import ml_collections
-import tqdm
 from etils import epath
 
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import finding
-from echodfkd_jax.errors import DiskError, UserError
+from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.viewers import formats
-from echodfkd_jax.prediction.clip import predict_file
+from echodfkd_jax.prediction import archive
+from echodfkd_jax.prediction.run_report import RunReport
+from echodfkd_jax.prediction.several import Done, Item, Work, predict_all, say
 from echodfkd_jax.prediction.stream import run_stream
 from echodfkd_jax.reporting import predictions
 from echodfkd_jax.runs.student import choose_student
@@ -42,64 +42,62 @@ def run(config: ml_collections.ConfigDict) -> None:
         student = load()
         run_stream(student, settings.output and output)
         return
-    # The results of an earlier prediction are no clips.
-    inputs = settings.inputs
-    if files.is_bucket(inputs):
-        inputs = str(buckets.local_copy(inputs))
-    found = finding.find_clips(inputs, "config.predict.inputs")
-    for line in found.summary():
-        print(line)
-    paths = [path for path in found.paths if not _within(path, output)]
-    if not paths:
-        raise UserError(
-            f"config.predict.inputs={settings.inputs}: all of it lies in the folder of the "
-            f"results, {output}; set another config.predict.output"
-        )
+    paths = _find(settings.inputs, output)
+    items = [
+        Item(number, name, path)
+        for number, (path, name) in enumerate(zip(paths, finding.safe_names(paths)))
+    ]
     student = load()
     print(f"student: {student.source} ({student.fingerprint})")
     files.make_folder(output)
-    outline = functools.partial(
-        predict_file,
-        student=student,
-        settings=settings,
-        output=output,
-        refined=which.refine,
-        formats=written_as,
-    )
-    rows = _predict_all(paths, outline)
-    table = predictions.write_table(output, rows)
-    failed = [row for row in rows if row["status"] != "ok"]
-    if len(failed) == len(rows):
-        raise UserError(f"none of the {len(rows)} clips could be predicted; reasons are in {table}")
-    print(f"{len(rows) - len(failed)} of {len(rows)} clips predicted")
+    failed = {}
+    if settings.beam:
+        workdir = str(config.workdir)
+        predictor = archive.ShardPredictor(workdir, which, settings, str(files.absolute(output)))
+        failed = archive.run(items, predictor, settings.beam)
+    work = Work(student, settings, which.refine, output, written_as, failed)
+    report = RunReport(work)
+    for done in predict_all(items, work, total=len(items)):
+        report.add(done)
+        _tell(done)
+    table = report.write(output)
+    count = len(items)
+    if report.num_failed == count:
+        raise UserError(f"none of the {count} clips could be predicted; reasons are in {table}")
+    before = f", {report.num_kept} of them before" if report.num_kept else ""
+    print(f"{count - report.num_failed} of {count} clips predicted{before}")
     print(f"  results: {output}")
     print(f"  table: {table}")
     print(f"  {predictions.DISCLAIMER}")
 
 
-def _predict_all(
-    paths: Sequence[pathlib.Path], outline: Callable[[pathlib.Path, str], dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Predicts clip after clip; one that cannot be read is named and does not stop the others."""
-    rows: list[dict[str, Any]] = []
-    with tqdm.tqdm(total=len(paths), desc="predicting", unit="clip") as bar:
-        for path, name in zip(paths, finding.safe_names(paths)):
-            row: dict[str, Any] = {"name": name, "source": str(path)}
-            try:
-                content = outline(path, name)
-            except DiskError:
-                raise
-            except UserError as error:
-                tqdm.tqdm.write(f"left out: {error}", file=sys.stderr)
-                rows.append({**row, "status": str(error)})
-            else:
-                tqdm.tqdm.write(predictions.summary_line(name, content))
-                for note in content["notes"]:
-                    if note.startswith(formats.NOT_WRITTEN):
-                        tqdm.tqdm.write(f"{name}: {note}", file=sys.stderr)
-                rows.append({**row, **content, "status": "ok"})
-            bar.update()
-    return rows
+def _find(inputs: str, output: epath.Path) -> Sequence[pathlib.Path]:
+    """The clips that are named; the results of an earlier prediction are none."""
+    local = str(buckets.local_copy(inputs)) if files.is_bucket(inputs) else inputs
+    found = finding.find_clips(local, "config.predict.inputs")
+    for line in found.summary():
+        print(line)
+    paths = [path for path in found.paths if not _within(path, output)]
+    if not paths:
+        raise UserError(
+            f"config.predict.inputs={inputs}: all of it lies in the folder of the "
+            f"results, {output}; set another config.predict.output"
+        )
+    return paths
+
+
+def _tell(done: Done) -> None:
+    """Says what became of a clip; one that was done before, nothing."""
+    name = done.record["name"]
+    if done.content is None:
+        say(f"left out: {done.record['status']}", failure=True)
+        return
+    if done.kept:
+        return
+    say(predictions.summary_line(name, done.content))
+    for note in done.content["notes"]:
+        if note.startswith(formats.NOT_WRITTEN):
+            say(f"{name}: {note}", failure=True)
 
 
 def _within(path: pathlib.Path, folder: epath.Path) -> bool:

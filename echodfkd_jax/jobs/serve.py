@@ -18,7 +18,9 @@ from echodfkd_jax.clips import dicom, inputs, video
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.page import Application
-from echodfkd_jax.prediction.clip import describe, predict
+from echodfkd_jax.prediction.clip import describe
+from echodfkd_jax.prediction.outlining import outline as outline_clips
+from echodfkd_jax.prediction.outlining import read
 from echodfkd_jax.prediction.workplace import WorkClip, write_corrections
 from echodfkd_jax.reporting.predictions import DISCLAIMER
 from echodfkd_jax.runs.student import choose_student
@@ -39,9 +41,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     student = choose_student(config.workdir, which)
 
     def outline(path: pathlib.Path, name: str) -> WorkClip:
-        found = predict(
-            path, student, fps=how.fps, crop=how.crop, mirrored=how.mirrored, refined=which.refine
-        )
+        (found,) = outline_clips([read(path, how.crop)], student, how, refined=which.refine)
         return WorkClip(found, describe(found, name, path.name, student.metadata, how.crop))
 
     listening = _listen(settings)

@@ -1,7 +1,7 @@
 """Soft masks of whole clips of any length, with one compilation per frame size."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -71,6 +71,37 @@ def predict_clips(
     # Fetched only now: the device works on the next chunk while the host prepares it.
     fetched = [np.asarray(mask) for mask in masks]
     return np.concatenate([empty, *fetched], axis=1)[:, :num_frames]
+
+
+def padded_length(network: LoadedNetwork, num_frames: int) -> int:
+    """The number of frames to which a clip may be filled up; clips of one length go together.
+
+    A network that looks at later frames would see what fills it up, so nothing does there.
+    """
+    if getattr(network.model, "reach", 0):
+        return num_frames
+    return -(-num_frames // CHUNK_FRAMES) * CHUNK_FRAMES
+
+
+def predict_together(
+    network: LoadedNetwork, clips: Sequence[UInt8[np.ndarray, "_ h w"]], size: int
+) -> list[UInt8[np.ndarray, "_ h w s"]]:
+    """Predicts clips of one padded length at once; see `predict_clip`.
+
+    Args:
+        network: any.
+        clips: at most `size`, of one `padded_length`, each with its own number of frames.
+        size: clips in a call; where there are fewer, empty ones fill it up, so that one program
+            serves all.
+    """
+    longest = max(len(frames) for frames in clips)
+    batch = np.zeros((size, longest, *clips[0].shape[1:]), np.uint8)
+    for row, frames in zip(batch, clips):
+        row[: len(frames)] = frames
+    # Copied, so that a clip does not keep the whole batch in memory.
+    return [
+        masks[: len(frames)].copy() for masks, frames in zip(predict_clips(network, batch), clips)
+    ]
 
 
 def overlapping_chunks(num_frames: int, reach: int) -> Iterator[tuple[int, int, tuple[int, int]]]:

@@ -1,31 +1,25 @@
-"""One clip from pixels to masks, beats and numbers, and from file to files."""
+"""An outlined clip: what is measured of it, and what files say about it."""
 
 import dataclasses
 import math
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from echodfkd_jax import buckets, files
+from echodfkd_jax import files
 from echodfkd_jax.clips import inputs, timing
-from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.viewers.formats import Format, Outlined
 from echodfkd_jax.interop.viewers.formats import write as write_formats
 from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.beats import Beat
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
-from echodfkd_jax.measurement.view import View, describe_view
-from echodfkd_jax.networks.inference import predict_clip
-from echodfkd_jax.networks.loaded import LoadedNetwork
-from echodfkd_jax.networks.refinement import refine
+from echodfkd_jax.measurement.view import View
 from echodfkd_jax.reporting import predictions
-from echodfkd_jax.runs.student import load_student
-from echodfkd_jax.settings import PredictSettings
-from echodfkd_jax.types import Frames, NamedMasks, SoftMask
+from echodfkd_jax.types import NamedMasks, SoftMask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,67 +73,6 @@ class ClipPrediction:
         return inputs.masks_in_file(self.in_source(structure), self.clip.stored)
 
 
-def predict(
-    clip: files.PathLike | UInt8[np.ndarray, "t h w"],
-    student: LoadedNetwork | str = "best",
-    *,
-    fps: float = 0.0,
-    crop: str = "square",
-    mirrored: str = "auto",
-    refined: bool = True,
-) -> ClipPrediction:
-    """Outlines the left ventricle in a clip, and what else the student knows, and measures it.
-
-    Args:
-        clip: a video, NPZ or DICOM file, a folder of PNG files, or grey frames 0..255.
-        student: "best" or "small" of the shipped ones, a weights file, a run's folder, or what
-            `load_student` gave, which saves loading it again.
-        fps: frames per second; 0: what the file says.
-        crop: "square" (the largest one around the middle) or "full" (squeezed).
-        mirrored: whether left and right are exchanged: "yes", "no", or "auto" to find out.
-        refined: smooth the masks over time and keep the largest part of each.
-
-    Raises:
-        UserError: the clip cannot be read, or is of one grey throughout.
-    """
-    if isinstance(clip, np.ndarray):
-        name = "the clip"
-        unknown = (math.nan, math.nan)
-        source = inputs.SourceClip(clip, math.nan, unknown, ())
-    else:
-        name, source = str(clip), inputs.read_clip(buckets.local_copy(clip))
-    network = load_student(student) if isinstance(student, str) else student
-    fitted = inputs.fit(source, crop)
-    if not fitted.frames.size:
-        raise UserError(f"{name} has no frames")
-    grey = int(fitted.frames.min())
-    if grey == fitted.frames.max():
-        raise UserError(f"{name}: every pixel of it is {grey}; expected a picture to outline")
-    exchanged, doubt, notes = _which_way_round(
-        fitted.frames, mirrored, lambda frames: predict_clip(network, frames)[..., 0]
-    )
-    if exchanged:
-        fitted = fitted._replace(frames=mirror.mirror_frames(fitted.frames))
-    rate, times_s = (fps, None) if fps else (source.fps, source.times_s)
-    found = predict_clip(network, fitted.frames)
-    masks = NamedMasks(refine(found, rate) if refined else found, network.structures)
-    # Parts that refining takes away are what gives other views than the expected one away.
-    as_given, _ = inputs.with_square_pixels(found[..., 0], fitted)
-    view = describe_view(as_given)
-    return ClipPrediction(
-        clip=source,
-        fitted=fitted,
-        masks=masks,
-        fps=rate,
-        times_s=times_s,
-        exchanged=exchanged,
-        notes=(*source.notes, *notes),
-        report=measure(masks, fitted, rate, times_s, view=view, doubt=doubt),
-        view=view,
-        doubt=doubt,
-    )
-
-
 def measure(
     masks: NamedMasks,
     fitted: inputs.Fitted,
@@ -176,49 +109,37 @@ def measure(
     return _doubted(report, doubt)
 
 
-def predict_file(
-    path: pathlib.Path,
-    name: str,
-    student: LoadedNetwork,
-    settings: PredictSettings,
+def write(
+    found: ClipPrediction,
+    content: Mapping[str, Any],
+    path: pathlib.Path | None,
     output: files.PathLike,
-    *,
-    refined: bool = True,
-    formats: Mapping[str, Format] | None = None,
+    formats: Mapping[str, Format],
 ) -> dict[str, Any]:
-    """Predicts one clip, writes its files, and returns the content of its JSON.
+    """Writes a clip's files.
 
     Args:
-        path: the clip; a folder of PNG files is one, too.
-        name: of its results, without suffix.
-        student: the network.
-        settings: `crop` and `fps` are used.
+        found: the clip with its outline.
+        content: of its JSON, as `describe` gives it.
+        path: the clip's own file; None: it came as an array.
         output: the folder of the results; it exists.
-        refined: see `predict`.
         formats: in which the clip is written besides, by name.
 
-    Raises:
-        UserError: the clip cannot be read, or is of one grey throughout.
+    Returns:
+        The content with notes about formats that did not take the clip.
     """
-    found = predict(
-        path,
-        student,
-        fps=settings.fps,
-        crop=settings.crop,
-        mirrored=settings.mirrored,
-        refined=refined,
-    )
-    content = describe(found, name, str(path), student.metadata, settings.crop)
-    if formats:
-        notes = write_formats(output, _outlined(found, path, content), formats)
-        content["notes"] = [*content["notes"], *notes]
+    notes = write_formats(output, _outlined(found, path, content), formats)
+    content = {**content, "notes": [*content["notes"], *notes]}
     frames, masks = found.fitted.frames, found.masks
-    # Last: where there is a JSON, there is all else.
-    predictions.write_clip(output, name, frames, masks, content, found.fps, found.times_s)
+    predictions.write_clip(
+        output, content["name"], frames, masks, content, found.fps, found.times_s
+    )
     return content
 
 
-def _outlined(found: ClipPrediction, path: pathlib.Path, content: Mapping[str, Any]) -> Outlined:
+def _outlined(
+    found: ClipPrediction, path: pathlib.Path | None, content: Mapping[str, Any]
+) -> Outlined:
     """The clip as other formats are given it."""
     clip, stored = found.clip, found.clip.stored
     return Outlined(
@@ -275,29 +196,6 @@ def _with_square_pixels(masks: NamedMasks, fitted: inputs.Fitted) -> tuple[Named
     """All structures' masks in pixels as high as wide, and their side in mm; nan when unknown."""
     made = [inputs.with_square_pixels(masks.of(name), fitted) for name in masks.structures]
     return NamedMasks(np.stack([mask for mask, _ in made], axis=-1), masks.structures), made[0][1]
-
-
-def _which_way_round(
-    frames: Frames, asked: str, outline: Callable[[Frames], SoftMask]
-) -> tuple[bool, str, tuple[str, ...]]:
-    """Whether left and right are to be exchanged, a remark where that is in doubt, and notes."""
-    if asked == "no":
-        return False, "", ()
-    if asked == "yes":
-        return True, "", ("left and right were exchanged, as config.predict.mirrored says",)
-    some = frames[mirror.middle_frames(len(frames))]
-    found = mirror.compare(some, outline(some), outline(mirror.mirror_frames(some)))
-    if found.mirrored:
-        note = (
-            "left and right were exchanged: the model is surer of its outline that way, and it "
-            "lies where a left ventricle is shown; config.predict.mirrored=no leaves them"
-        )
-        return True, "", (note,)
-    doubt = (
-        "Whether left and right are exchanged could not be told, and it matters; "
-        "config.predict.mirrored=yes or no says it."
-    )
-    return False, doubt if found.doubted else "", ()
 
 
 def _doubted(report: ClipReport, remark: str) -> ClipReport:

@@ -117,30 +117,53 @@ def write_clip(
         times_s=times_s,
     )
     files.write_bytes(folder / f"{name}.png", curve)
-    files.write_json(folder / f"{name}.json", _rounded({**content, "notice": DISCLAIMER}))
+    files.write_json(folder / f"{name}.json", stored({**content, "notice": DISCLAIMER}))
+
+
+def stored(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What comes back when a clip's JSON is read: four digits after the point, None for nan."""
+    return _rounded(files.plain(dict(content)))
+
+
+def is_whole(directory: files.PathLike, content: Mapping[str, Any]) -> bool:
+    """Whether the files of `write_clip` are there beside a JSON with this content."""
+    folder, name = files.path_of(directory), content["name"]
+    stems = [file_stem(name, structure) for structure in (LV, *content.get("areas_px", ()))]
+    names = [f"{name}.mp4", f"{name}.png", *(f"{stem}.seg.npz" for stem in stems)]
+    return all((folder / name).is_file() for name in names)
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A clip's line of the table.
+
+    Measures have two cells, of their mean and of their standard deviation over beats, with the
+    unit in the name (`lv_strain_percent`, `lv_strain_percent_sd`).
+
+    Args:
+        row: name, source and status, and what its JSON has.
+    """
+    texts = {
+        "remarks": " ".join(row.get("remarks", ())),
+        "num_beats": len(row["beats"]) if "beats" in row else None,
+    }
+    cells = {**row, **texts}
+    return {name: cells.get(name) for name in _COLUMNS} | _measured(row.get("measures", {}))
 
 
 def write_table(directory: files.PathLike, rows: Sequence[Mapping[str, Any]]) -> epath.Path:
     """Writes one line per clip, the failed ones too, and returns the file.
 
-    Measures have two columns, of their mean and of their standard deviation over beats, with the
-    unit in the name (`lv_strain_percent`, `lv_strain_percent_sd`); those that no clip has, none.
+    Measures that no clip has have no column.
 
     Args:
         directory: exists.
-        rows: of each clip: name, source and status, and what its JSON has.
+        rows: of each clip, as `flat` gives it.
     """
     table = io.StringIO(newline="")
-    measured = [_measured(row.get("measures", {})) for row in rows]
-    columns = dict.fromkeys((*_COLUMNS, *(column for cells in measured for column in cells)))
-    writer: csv.DictWriter[str] = csv.DictWriter(table, columns, restval="", extrasaction="ignore")
+    columns = dict.fromkeys((*_COLUMNS, *(name for row in rows for name in row)))
+    writer: csv.DictWriter[str] = csv.DictWriter(table, columns, restval="")
     writer.writeheader()
-    for row, cells in zip(rows, measured):
-        texts = {
-            "remarks": " ".join(row.get("remarks", ())),
-            "num_beats": len(row["beats"]) if "beats" in row else "",
-        }
-        writer.writerow({**row, **texts, **cells})
+    writer.writerows(rows)
     return files.write_text(files.path_of(directory) / TABLE_FILE, table.getvalue())
 
 

@@ -51,6 +51,10 @@ class PredictSettings(Section):
         "what clips are written as besides: 'dicom' (of DICOM clips), 'nifti', 'coco', 'labelme', "
         "or 'package.module:Name'",
     )
+    beam: str = setting(
+        "",
+        "options of a Beam pipeline that predicts on many machines, 'name=value,...'; empty: here",
+    )
     stream: bool = setting(False, "frames from standard input, see docs/predict.md")
 
 
@@ -72,9 +76,14 @@ class ExportSettings(Section):
     section: ClassVar[str] = "export"
 
     format: str = setting(
-        "safetensors", "see docs/export.md", choices=("safetensors", "stablehlo", "onnx", "pytorch")
+        "safetensors",
+        "see docs/export.md",
+        choices=("safetensors", "stablehlo", "onnx", "pytorch", "hub", "hub_dataset"),
     )
-    file: str = setting("", "empty: <workdir>/export/student.<suffix of the format>")
+    file: str = setting(
+        "",
+        "empty: <workdir>/export/student.<suffix of the format>; of hubs a folder, export/<format>",
+    )
     onnx_python: str = setting(".venv-onnx/bin/python", "with requirements-onnx.txt")
 
 

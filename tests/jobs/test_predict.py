@@ -53,7 +53,7 @@ def test_every_clip_has_four_files_and_a_line(config, tmp_path, capsys):
     found = sorted(path.name for path in (tmp_path / "out").iterdir())
     suffixes = ("json", "mp4", "png", "seg.npz")
     wanted = [f"{name}.{suffix}" for name in ("a", "b") for suffix in suffixes]
-    assert found == [*wanted, "predictions.csv"]
+    assert found == [*wanted, "predictions.csv", "run_report.json"]
     mask = np.load(tmp_path / "out" / "b.seg.npz")["arr_0"]
     assert (mask.shape, mask.dtype) == ((25, 112, 112), np.uint8)
     content = json.loads((tmp_path / "out" / "b.json").read_text())
@@ -66,6 +66,20 @@ def test_every_clip_has_four_files_and_a_line(config, tmp_path, capsys):
             ("b", "ok"),
         ]
     assert "2 of 2 clips" in capsys.readouterr().out
+
+
+def test_the_same_command_continues(config, tmp_path, capsys):
+    folder = made_up_run.save_clips(tmp_path / "clips", names=("a", "b"), masks=False) / "Videos"
+    predict_into(config, folder / "a.avi")
+    capsys.readouterr()
+    predict_into(config, folder)
+    said = capsys.readouterr().out
+    assert "2 of 2 clips predicted, 1 of them before" in said
+    assert "\nb: " in said and "\na: " not in said
+    first = (tmp_path / "out" / "predictions.csv").read_bytes()
+    predict_into(config, folder)
+    assert "2 of them before" in capsys.readouterr().out
+    assert (tmp_path / "out" / "predictions.csv").read_bytes() == first
 
 
 def test_the_overlay_is_what_browsers_play(config, tmp_path):

@@ -47,7 +47,8 @@ def test_the_table_has_columns_of_what_was_measured_with_its_unit(tmp_path):
         {"name": "b", "status": "ok", **content(math.nan)},
         {"name": "c", "status": "no clip"},
     ]
-    with predictions.write_table(tmp_path, rows).open() as file:
+    table = predictions.write_table(tmp_path, [predictions.flat(row) for row in rows])
+    with table.open() as file:
         a, b, c = csv.DictReader(file)
     assert float(a["mitral_excursion_mm"]) == pytest.approx(12, abs=0.6)
     assert float(b["mitral_excursion_px"]) == pytest.approx(8, abs=0.4)
