@@ -246,8 +246,10 @@ def _pngs(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _is_result_folder(folder: pathlib.Path) -> bool:
     """Whether it holds pictures and annotations of a predicted clip."""
+    if folder.suffix not in _RESULT_FOLDERS:
+        return False
     record = folder.with_suffix(".json")
-    return folder.suffix in _RESULT_FOLDERS and record.is_file() and _is_result(record)
+    return record.is_file() and _is_result(record)
 
 
 def _is_result(record: pathlib.Path) -> bool:

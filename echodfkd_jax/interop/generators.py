@@ -1,9 +1,8 @@
 """Published checkpoints of the learned generators and of the networks around them.
 
-Their entries are called as diffusers and torchvision call them. Files of early versions of
-diffusers have other names in attentions; those of latent diffusion's own code (CompVis) have other names for all
-of an auto-encoder. Every entry is used; a file with one too many is refused like one that lacks
-one.
+Their entries are called as diffusers and torchvision call them. Early versions of diffusers had
+other names in attentions, and latent diffusion's own code (CompVis) has other names for all of an
+auto-encoder. Every entry is used; a file with one too many is refused like one that lacks one.
 """
 
 import re

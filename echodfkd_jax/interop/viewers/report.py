@@ -16,6 +16,7 @@ import numpy as np
 import pydicom
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import generate_uid
 
 import echodfkd_jax
 from echodfkd_jax.interop.viewers.dicom import Author
@@ -228,7 +229,7 @@ def _observer(clip: Outlined) -> Any:
             observer_type=codes.DCM.Device,
             observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
                 # The same network is the same observer.
-                uid=pydicom.uid.generate_uid(entropy_srcs=["echodfkd_jax", str(dict(student))]),
+                uid=generate_uid(entropy_srcs=["echodfkd_jax", str(dict(student))]),
                 name="echodfkd_jax",
                 manufacturer_name="echodfkd_jax",
                 model_name=str(student.get("fingerprint", "unknown")),

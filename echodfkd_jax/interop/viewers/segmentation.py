@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.datadict import tag_for_keyword
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
@@ -145,8 +146,8 @@ def _dimensions(made: Any) -> list[pydicom.Dataset]:
     found = []
     for tag, group, label in pointers:
         item = pydicom.Dataset()
-        item.DimensionIndexPointer = pydicom.datadict.tag_for_keyword(tag)
-        item.FunctionalGroupPointer = pydicom.datadict.tag_for_keyword(group)
+        item.DimensionIndexPointer = tag_for_keyword(tag)
+        item.FunctionalGroupPointer = tag_for_keyword(group)
         item.DimensionOrganizationUID = organization
         item.DimensionDescriptionLabel = label
         found.append(item)
