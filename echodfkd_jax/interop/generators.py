@@ -162,7 +162,8 @@ PUBLISHED = {
     "autoencoder": Published(
         "a frame auto-encoder (AutoencoderKL of diffusers, or of CompVis)",
         _autoencoder,
-        ((1, 32, 32, 3), (1, 4, 4, 4)),
+        # Noise that fits however often the frames are halved.
+        ((1, 32, 32, 3), (1, 1, 1, 4)),
     ),
     "latent_image": Published(
         "EchoNet-Synthetic's latent image model (UNet2DModel of diffusers)",

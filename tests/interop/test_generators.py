@@ -120,7 +120,8 @@ def test_an_entry_under_both_names_is_refused():
 
 def test_widths_of_an_auto_encoder_are_read_from_its_entries():
     network = FrameAutoencoder(widths=(32, 64))
-    shapes = golden.template(network, *(golden.normal(0, 1, 4, 4, c) for c in (3, 4)))
+    inputs = golden.normal(0, 1, 4, 4, 3), golden.normal(1, 1, 2, 2, 4)
+    shapes = golden.template(network, *inputs)
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
     state = torch_from_variables(variables)
     assert published_from_state_dict("autoencoder", state, source="x")[0] == network

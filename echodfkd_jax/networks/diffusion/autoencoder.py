@@ -31,7 +31,7 @@ class Posterior(NamedTuple):
     mean: Float[Array, "n h w c"]
     log_variance: Float[Array, "n h w c"]
 
-    def sample(self, noise: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    def sample(self, noise: Float[Array, "#n #h #w c"]) -> Float[Array, "n h w c"]:
         """A draw, of standard normal noise."""
         return self.mean + jnp.exp(0.5 * self.log_variance) * noise
 
