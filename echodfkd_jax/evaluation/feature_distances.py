@@ -108,7 +108,7 @@ def _split_score(logs: Float64[np.ndarray, "n classes"]) -> float:
 
 def _compressed(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "m d"]:
     """Fewer rows with the same scatter, where there are more rows than features."""
-    return np.linalg.qr(rows, mode="r") if len(rows) > rows.shape[1] else rows
+    return np.asarray(np.linalg.qr(rows, mode="r")) if len(rows) > rows.shape[1] else rows
 
 
 def _check(first: Features, second: Features) -> None:

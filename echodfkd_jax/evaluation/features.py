@@ -94,12 +94,12 @@ class EncoderFeatures:
         deepest = f"down_{len(model.channels) - 1}_1_norm"
 
         def embed(clips: UInt8[Array, "b t h w"]) -> Float[Array, "b d"]:
-            _, found = model.apply(
+            found: Any = model.apply(
                 variables,
                 clips[..., None].astype(jnp.float32),
                 mutable=["intermediates"],
                 capture_intermediates=lambda module, _: module.name == deepest,
-            )
+            )[1]
             (level,) = found["intermediates"][deepest]["__call__"]
             of_frames = jnp.mean(jax.nn.relu(level.astype(jnp.float32)), axis=(1, 2))
             of_frames = of_frames.reshape(*clips.shape[:2], -1)
