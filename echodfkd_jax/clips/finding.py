@@ -123,7 +123,8 @@ def is_own_result(path: pathlib.Path) -> bool:
         if path.name.endswith(suffix):
             name = path.name.removesuffix(suffix)
             masks, record = path.with_name(name + MASKS), path.with_name(name + ".json")
-            return masks.is_file() and record.is_file() and _is_result(record)
+            if masks.is_file() and record.is_file() and _is_result(record):
+                return True
     return any(_is_result_folder(folder) for folder in (path.parent, path.parent.parent))
 
 

@@ -29,6 +29,12 @@ def made_up_value(network: str, key: str, shape: tuple[int, ...]) -> np.ndarray:
     return x.astype(np.float32)
 
 
+def input_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A made-up input: normal, float32, of values that float16 has."""
+    seed = zlib.crc32(f"input:{name}".encode())
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float16).astype(np.float32)
+
+
 def small_activations_factor(key: str) -> float:
     """What makes all activations in front of a normalisation so small that its epsilon shows."""
     module, kind = key.rsplit(".", 1)
