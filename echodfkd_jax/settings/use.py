@@ -76,14 +76,9 @@ class ExportSettings(Section):
     section: ClassVar[str] = "export"
 
     format: str = setting(
-        "safetensors",
-        "see docs/export.md",
-        choices=("safetensors", "stablehlo", "onnx", "pytorch", "hub", "hub_dataset"),
+        "safetensors", "see docs/export.md", choices=("safetensors", "stablehlo", "onnx", "pytorch")
     )
-    file: str = setting(
-        "",
-        "empty: <workdir>/export/student.<suffix of the format>; of hubs a folder, export/<format>",
-    )
+    file: str = setting("", "empty: <workdir>/export/student.<suffix of the format>")
     onnx_python: str = setting(".venv-onnx/bin/python", "with requirements-onnx.txt")
 
 
