@@ -129,7 +129,9 @@ def _complete(
 
 
 def _which_way_round(
-    clips: Sequence[Frames], asked: str, masks_of: Callable[[Sequence[Frames]], list[SoftMasks]]
+    clips: Sequence[UInt8[np.ndarray, "_ h w"]],
+    asked: str,
+    masks_of: Callable[[Sequence[Frames]], list[SoftMasks]],
 ) -> list[_Way]:
     if asked == "no":
         return [_Way()] * len(clips)
