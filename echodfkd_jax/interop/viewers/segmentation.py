@@ -84,7 +84,7 @@ def of_clip(clip: Outlined, source: pydicom.Dataset, author: Author) -> Any:
         item.ReferencedSOPClassUID = source.SOPClassUID
     made.NumberOfFrames = len(frames)
     made.SegmentsOverlap = "YES" if len(clip.structures) > 1 else "NO"
-    made.DimensionIndexSequence = _dimensions(made)
+    made.add_new("DimensionIndexSequence", "SQ", _dimensions(made))
     # Nothing is shared. How large a pixel is says the clip's file, whose pixels these are.
     made.SharedFunctionalGroupsSequence = [pydicom.Dataset()]
     made.PerFrameFunctionalGroupsSequence = [
