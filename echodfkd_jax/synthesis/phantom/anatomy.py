@@ -58,20 +58,20 @@ def sample_anatomy(k: Draws, window: Window) -> Anatomy:
     large, reaching up to the apex, beside a small left one. The worse the window, the more of the
     trabeculated layer looks solid.
     """
-    thick = by_window(window, clear=0.6, fair=0.8, poor=1.0)
+    thick = by_window(window, clear=0.3, fair=0.55, poor=1.0)
     loaded = k.chance(0.12)
     dilated = k.chance(0.2) & ~loaded
     length = k.normal(56.0, 10.0, 27.0, 82.0) * jnp.where(dilated, 1.15, 1.0)
     length = jnp.where(loaded, jnp.maximum(0.72 * length, 25.0), length)
-    aspect = k.normal(0.29, 0.05, 0.17, 0.46) * jnp.where(dilated, 1.25, 1.0)
+    aspect = k.normal(0.31, 0.06, 0.18, 0.48) * jnp.where(dilated, 1.25, 1.0)
     skew = k.normal(0.0, 0.10, -0.25, 0.25)
     rich = k.uniform(0.0, 1.0)  # in trabeculae
     hypertrophy = jnp.exp(k.normal(0.0, 0.30, -0.6, 0.8))
     return Anatomy(
         length=length,
         half_width=length * aspect * jnp.stack([1.0 - skew, 1.0 + skew]),
-        widest=k.normal(0.74, 0.12, 0.42, 0.95, (2,)),
-        bluntness=k.normal(0.55, 0.10, 0.33, 0.85, (2,)),
+        widest=k.normal(0.69, 0.13, 0.38, 0.95, (2,)),
+        bluntness=k.normal(0.52, 0.11, 0.30, 0.85, (2,)),
         base_ratio=k.normal(0.89, 0.09, 0.60, 1.0, (2,)),
         ripple=jnp.abs(k.normal(0.0, 0.04, -0.10, 0.10, (2,))),
         ripple_phase=k.uniform(0.0, 2 * jnp.pi, (2,)),

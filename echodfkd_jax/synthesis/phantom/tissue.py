@@ -66,7 +66,7 @@ def sample_tissue(k: Draws, window: Window) -> Tissue:
     """
     mess = by_window(window, clear=0.4, fair=jnp.where(k.chance(0.4), 0.4, 1.0), poor=1.0)
     septal = k.normal(-9.5, 3.0, -19.0, -1.0)
-    lateral = septal - k.normal(17.5, 3.5, 4.0, 28.0)
+    lateral = septal - k.normal(14.0, 5.0, 1.0, 28.0)
     merged = 1.0 * (k.chance(0.5) & (window == Grade.POOR))
     mass = k.normal(-21.0, 6.0, -36.0, 0.0)
     lateral = lateral + merged * (mass + k.uniform(-2.0, 3.0) - lateral)
@@ -82,7 +82,7 @@ def sample_tissue(k: Draws, window: Window) -> Tissue:
         dim=k.uniform(4.0, 22.0),
         core=k.uniform(0.2, 0.8),
         outer_fade=k.uniform(0.0, 14.0),
-        trabecular=k.uniform(-4.0, 1.0),
+        trabecular=k.uniform(-14.0, 0.0),
         merged=merged,
         mass=mass,
     )
