@@ -30,8 +30,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config = synthetic.get_config(arg)
     config.workdir = f"runs/teacher_{arg}" if arg else "runs/teacher"
     config.structures = STRUCTURES
-    config.dataset.update(name="synthetic_teacher", num_train=3000, num_validation=64, num_test=64)
-    config.dataset.num_frames = 33
+    config.dataset.update(num_train=3000, num_validation=64, num_test=64, num_frames=33)
     config.teacher.name = "none"
     fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": (-8, -4, 4, 8)}
     fields |= {"subsampling": 2, "dtype": "float32", "remat": False}
