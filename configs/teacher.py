@@ -1,6 +1,6 @@
 """The shipped teacher: a U-Net that sees time, trained on generated clips and exact masks.
 
-    python main.py --config=configs/teacher.py --stage=prepare        3,000 hearts, 20 minutes
+    python main.py --config=configs/teacher.py --stage=prepare        2,048 hearts, 15 minutes
     python main.py --config=configs/teacher.py --stage=train          an hour on two cores
     python main.py --config=configs/teacher.py:smoke --stage=train    some minutes, to see it run
 
@@ -30,7 +30,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config = synthetic.get_config(arg)
     config.workdir = f"runs/teacher_{arg}" if arg else "runs/teacher"
     config.structures = STRUCTURES
-    config.dataset.update(num_train=3000, num_validation=64, num_test=64, num_frames=33)
+    config.dataset.update(num_train=2048, num_validation=64, num_test=32, num_frames=33)
     config.teacher.name = "none"
     fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": (-8, -4, 4, 8)}
     fields |= {"subsampling": 2, "dtype": "float32", "remat": False}
