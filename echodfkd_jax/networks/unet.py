@@ -65,7 +65,7 @@ class UNet(nn.Module):
     @nn.compact
     def __call__(
         self, video: Float[Array, "b t h w 1"], *, train: bool = False
-    ) -> Float[Array, "b t h w s"]:
+    ) -> Float[Array, "b n h w s"]:
         """Segments every frame of every clip.
 
         Args:
@@ -76,7 +76,7 @@ class UNet(nn.Module):
                 segmented: a window that is learnt from is no clip with a beginning and an end.
 
         Returns:
-            float32 logits, one per pixel, frame and structure.
+            float32 logits, one per pixel, frame and structure; n is t but for training.
 
         Raises:
             UserError: the sides cannot be halved often enough.
