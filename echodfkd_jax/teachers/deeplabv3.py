@@ -19,7 +19,7 @@ from jaxtyping import Array, Float32, UInt8
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.torch_checkpoint import read_state_dict
-from echodfkd_jax.interop.torch_deeplabv3 import variables_from_torch
+from echodfkd_jax.interop.torch_modules import variables_from_torch
 from echodfkd_jax.networks.deeplabv3 import DeepLabV3
 from echodfkd_jax.networks.loaded import weights_fingerprint
 from echodfkd_jax.teachers.base import FrameTeacher, predict_in_batches
@@ -104,7 +104,12 @@ def from_state_dict(
     Raises:
         UserError: an entry is missing, left over or of another shape.
     """
-    variables = variables_from_torch(state_dict, variable_shapes(), source=source)
+    variables = variables_from_torch(
+        state_dict,
+        variable_shapes(),
+        source=source,
+        network="torchvision's deeplabv3_resnet50 with one output channel, no auxiliary head",
+    )
     name = "deeplabv3" if dtype == "float32" else f"deeplabv3_{dtype}"
     return DeepLabV3Teacher(
         fingerprint=weights_fingerprint(name, variables),
