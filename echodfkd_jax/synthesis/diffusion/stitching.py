@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int64
+from jaxtyping import Array, Float, Int64, Shaped
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.synthesis.diffusion.predictions import Network
@@ -106,8 +106,8 @@ def averaged(rows: Float[Array, "rows t *frame"], windows: Windows) -> Float[Arr
 
 
 def condition_rows(
-    condition: Float[Array, "b *c"], windows: Windows, *, published: bool = False
-) -> Float[Array, "rows *c"]:
+    condition: Shaped[Array, "b *c"], windows: Windows, *, published: bool = False
+) -> Shaped[Array, "rows *c"]:
     """The condition of every row of the network.
 
     Args:
