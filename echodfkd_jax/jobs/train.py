@@ -10,7 +10,8 @@ reads and writes the working directory and speaks.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,7 +22,8 @@ from echodfkd_jax import files
 from echodfkd_jax.datasets import generators, prepared, recipe
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import Structures, check_structures, pick_structures
-from echodfkd_jax.networks.registry import build_model
+from echodfkd_jax.networks.registry import build_model, describe_model
+from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
@@ -107,6 +109,7 @@ def _train(
         augment=augment,
         seed=config.seed,
         saved=saved,
+        begin_with=_first_weights(config, settings),
     )
     on_first(lambda: _begin(config, trainer))
     announcements.beginning(config, parallel, trainer, progress)
@@ -130,6 +133,26 @@ def _restore(
         return dataclasses.asdict(restored[1] if restored else Progress())
 
     return saved, Progress(**on_first(restore))
+
+
+def _first_weights(
+    config: ml_collections.ConfigDict, settings: TrainSettings
+) -> Mapping[str, Any] | None:
+    """Those of `config.train.init_from`, if it names any: of just such a network."""
+    if not settings.init_from:
+        return None
+    found = load_student(settings.init_from)
+    there = json.loads(describe_model(found.model))
+    wanted = json.loads(describe_model(build_model(**run_config.network_fields(config))))
+    for field in sorted(there.keys() | wanted.keys()):
+        if there.get(field) != wanted.get(field):
+            section = "" if field == "structures" else "model."
+            raise UserError(
+                f"config.train.init_from={settings.init_from!r} was trained with "
+                f"config.{section}{field}={there.get(field, ['lv'])!r}, not "
+                f"{wanted.get(field, ['lv'])!r}; set that too"
+            )
+    return found.variables
 
 
 def _begin(config: ml_collections.ConfigDict, trainer: Trainer) -> None:

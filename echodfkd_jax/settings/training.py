@@ -75,6 +75,9 @@ class TrainSettings(Section):
         "bce",
         "by name: bce (as published), dice, bce_dice, focal, temperature; or 'package.module:Name'",
     )
+    init_from: str = setting(
+        "", "weights to begin with: a .safetensors file, or the shipped 'best' or 'small'"
+    )
     batch_size: int = setting(32, "windows per step, over all devices", least=1)
     accumulate_steps: int = setting(
         1,

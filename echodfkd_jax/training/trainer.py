@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from clu import parameter_overview
 
@@ -48,6 +49,7 @@ class Trainer:
         augment: AugmentSettings,
         seed: int,
         saved: Mapping[str, Any] | None = None,
+        begin_with: Mapping[str, Any] | None = None,
     ) -> None:
         """Makes the state; nothing is compiled before it is needed.
 
@@ -59,6 +61,7 @@ class Trainer:
             augment: of `config.augment`.
             seed: of the first weights and of all that is drawn.
             saved: what a checkpoint held; None: from the start.
+            begin_with: the network's variables at the start; None: random ones.
 
         Raises:
             UserError: the network or the loss is unknown or lacks a field.
@@ -71,7 +74,10 @@ class Trainer:
         optimizer = state.make_optimizer(settings, self._schedule)
         shared_over = parallel.axis_name if settings.sync_batch_norm else None
         lone_model = build_model(**model)  # For what runs outside the devices' axis.
-        made = state.create_state(lone_model, optimizer, seed)
+        if begin_with is None:
+            made = state.create_state(lone_model, optimizer, seed)
+        else:
+            made = state.state_of(jax.tree.map(jnp.asarray, dict(begin_with)), optimizer)
         self.state = from_first(state.from_tree(made, dict(saved)) if saved else made)
         shared = {
             "model": build_model(**model, axis_name=shared_over),

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from echodfkd_jax.networks.safetensors import save_variables
 from echodfkd_jax.runs.checkpoints import all_steps, restore_variables
 from echodfkd_jax.runs.writers import read_lines
 
@@ -153,3 +154,23 @@ def test_a_batch_larger_than_the_data_is_answered_in_one_line(train, tmp_path):
     assert "config.train.batch_size=200 is more than the 6 training clips" in done.stderr
     assert done.stderr.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} <= {".training.lock"}
+
+
+def test_training_can_begin_with_the_weights_of_a_file(train, uninterrupted, tmp_path):
+    variables = restore_variables(uninterrupted[0])[0]
+    saved = json.loads((uninterrupted[0] / "config.json").read_text())
+    model = {field: saved["model"][field] for field in saved["model"] if field != "remat"}
+    file = tmp_path / "begin.safetensors"
+    save_variables(file, variables, {"model": json.dumps(model)})
+    flags = [f"--config.train.init_from={file}", "--config.train.num_epochs=1"]
+    slow = train(tmp_path / "slow", *flags, "--config.train.learning_rate=1e-9")
+    assert slow.returncode == 0, slow.stderr
+    found = restore_variables(tmp_path / "slow")[0]
+    for wanted, got in zip(
+        jax.tree.leaves(variables["params"]), jax.tree.leaves(found["params"]), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+    other = train(tmp_path / "other", *flags, "--config.model.blocks=1")
+    assert other.returncode == 2
+    assert "was trained with config.model.blocks=2, not 1; set that too" in other.stderr
+    assert "Traceback" not in other.stderr
