@@ -31,7 +31,7 @@ EDGES = {
     "measurement": set(),
     "networks": set(),
     "page": set(),
-    "prediction": {"clips", "measurement", "networks", "reporting", "runs"},
+    "prediction": {"clips", "interop", "measurement", "networks", "reporting", "runs"},
     "reporting": {"evaluation", "measurement"},
     "runs": {"networks"},
     "runtime": set(),

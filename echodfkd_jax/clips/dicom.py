@@ -40,14 +40,18 @@ class DicomClip(NamedTuple):
         notes: sentences about what was done with the file.
         times_s: of every frame, from the first; None when they are evenly spaced, or unknown.
         pixel_aspect: width over height of a pixel; 1 when the file does not say.
+        region: rows and columns of the stored pictures that `frames` are.
+        picture_px: height and width of a stored picture.
     """
 
     frames: Frames
     fps: float
     spacing_mm: tuple[float, float]
     notes: tuple[str, ...]
-    times_s: timing.Times | None = None
-    pixel_aspect: float = 1.0
+    times_s: timing.Times | None
+    pixel_aspect: float
+    region: dicom_pixels.Region
+    picture_px: tuple[int, int]
 
 
 def is_dicom(path: pathlib.Path) -> bool:
@@ -115,7 +119,14 @@ def _read(path: pathlib.Path) -> DicomClip:
         notes = (*notes, "the file says that it has colours; its pixels have none")
     when, timing_notes = _timing(dataset, len(frames))
     return DicomClip(
-        frames, when.fps, spacing, notes + timing_notes, when.times_s, _pixel_aspect(dataset)
+        frames,
+        when.fps,
+        spacing,
+        notes + timing_notes,
+        when.times_s,
+        _pixel_aspect(dataset),
+        region,
+        (int(dataset.Rows), int(dataset.Columns)),
     )
 
 

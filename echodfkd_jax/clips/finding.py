@@ -19,7 +19,12 @@ OWN_RESULTS = "own results"
 BARE = "files without a suffix"
 _UNREADABLE = "folders that may not be read"
 # Beside the JSON of a predicted clip.
-_RESULT_SUFFIXES = (MASKS, ".json", ".mp4", ".png")
+_RESULT_SUFFIXES = (
+    *(MASKS, ".json", ".mp4", ".png"),
+    # Of `config.predict.formats`; the longer ones first.
+    *(".seg.dcm", ".sr.dcm", ".seg.nii.gz", ".nii.gz"),
+)
+_RESULT_FOLDERS = (".coco", ".labelme")
 _RESULT_FILES = ("predictions.csv", "stream.masks")
 # How the JSON of a predicted clip begins.
 _RESULT_KEYS = (b'"source"', b'"student"', b'"fingerprint"', b'"num_frames"')
@@ -119,7 +124,7 @@ def is_own_result(path: pathlib.Path) -> bool:
             name = path.name.removesuffix(suffix)
             masks, record = path.with_name(name + MASKS), path.with_name(name + ".json")
             return masks.is_file() and record.is_file() and _is_result(record)
-    return False
+    return any(_is_result_folder(folder) for folder in (path.parent, path.parent.parent))
 
 
 def kind_of(path: pathlib.Path) -> str | None:
@@ -229,6 +234,14 @@ def _pngs(folder: pathlib.Path) -> list[pathlib.Path]:
     return [
         path for path in pictures.in_folder(folder) if path.is_file() and not is_own_result(path)
     ]
+
+
+def _is_result_folder(folder: pathlib.Path) -> bool:
+    """Whether it holds pictures and annotations of a predicted clip."""
+    if folder.suffix not in _RESULT_FOLDERS:
+        return False
+    record = folder.with_suffix(".json")
+    return record.is_file() and _is_result(record)
 
 
 def _is_result(record: pathlib.Path) -> bool:

@@ -26,6 +26,31 @@ _MAX_FPS = 1000.0
 _MIN_PIXEL_MM, _MAX_PIXEL_MM = 1e-3, 1e2
 
 
+class Box(NamedTuple):
+    """A part of a frame, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Stored(NamedTuple):
+    """Where a clip's frames are in the pictures of its file.
+
+    Attributes:
+        height: of a picture.
+        width: of a picture.
+        box: the part of it that the frames show, in its pixels.
+        spacing_mm: height and width of a pixel of it; nan when unknown.
+    """
+
+    height: int
+    width: int
+    box: Box
+    spacing_mm: tuple[float, float]
+
+
 class SourceClip(NamedTuple):
     """A clip as it is to be shown.
 
@@ -37,6 +62,7 @@ class SourceClip(NamedTuple):
         times_s: of every frame, from the first; None when they are evenly spaced, or unknown.
         turn: what was done to make the stored pixels upright.
         pixel_aspect: width over height of the pixels that were found and made square.
+        stored: of a DICOM file; None of any other.
     """
 
     frames: Frames
@@ -46,15 +72,7 @@ class SourceClip(NamedTuple):
     times_s: timing.Times | None = None
     turn: display.Turn = display.Turn()
     pixel_aspect: float = 1.0
-
-
-class Box(NamedTuple):
-    """A part of a frame, in its pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
+    stored: Stored | None = None
 
 
 class Fitted(NamedTuple):
@@ -102,6 +120,7 @@ def _read(path: pathlib.Path) -> SourceClip:
             found.notes,
             times_s=found.times_s,
             pixel_aspect=found.pixel_aspect,
+            stored=_stored(found),
         )
     if path.suffix.lower() not in video.SUFFIXES:
         kinds = ", ".join((*video.SUFFIXES, *dicom.SUFFIXES))
@@ -122,6 +141,13 @@ def _read(path: pathlib.Path) -> SourceClip:
     )
 
 
+def _stored(found: dicom.DicomClip) -> Stored:
+    rows, columns = found.region
+    # A region may be written a pixel too large.
+    box = Box(rows.start, columns.start, *found.frames.shape[1:])
+    return Stored(*found.picture_px, box, found.spacing_mm)
+
+
 def _believe(clip: SourceClip) -> SourceClip:
     """The clip without a frame rate or a pixel spacing that cannot be true."""
     fps, times, spacing, notes = clip.fps, clip.times_s, clip.spacing_mm, list(clip.notes)
@@ -136,7 +162,10 @@ def _believe(clip: SourceClip) -> SourceClip:
         sides = " x ".join(f"{side:g}" for side in spacing)
         notes.append(f"pixels of {sides} mm cannot be; their size is taken as unknown")
         spacing = (math.nan, math.nan)
-    return clip._replace(fps=fps, times_s=times, spacing_mm=spacing, notes=tuple(notes))
+    stored = clip.stored and clip.stored._replace(spacing_mm=spacing)
+    return clip._replace(
+        fps=fps, times_s=times, spacing_mm=spacing, notes=tuple(notes), stored=stored
+    )
 
 
 def _with_square_pixels(path: pathlib.Path, clip: SourceClip) -> SourceClip:
@@ -212,10 +241,29 @@ def restore_masks(
     Returns:
         Soft masks in the source's pixels, 0 outside of the box.
     """
-    restored = np.zeros((len(mask), height, width), np.uint8)
+    return _placed(_resize(mask, box.height, box.width), box, height, width)
+
+
+def masks_in_file(mask: SoftMask, stored: Stored) -> UInt8[np.ndarray, "t stored_h stored_w"]:
+    """Puts masks of a clip as it is shown where they are in the pictures of its file.
+
+    Args:
+        mask: soft masks in the pixels of `SourceClip.frames`.
+        stored: of that clip.
+    """
+    box = stored.box
+    part = mask if mask.shape[1:] == (box.height, box.width) else _resize(mask, *box[2:])
+    return _placed(part, box, stored.height, stored.width)
+
+
+def _placed(
+    mask: SoftMask, box: Box, height: int, width: int
+) -> UInt8[np.ndarray, "t {height} {width}"]:
+    """Masks of a box within whole frames, 0 outside of it."""
+    whole = np.zeros((len(mask), height, width), np.uint8)
     rows = slice(box.top, box.top + box.height)
-    restored[:, rows, box.left : box.left + box.width] = _resize(mask, box.height, box.width)
-    return restored
+    whole[:, rows, box.left : box.left + box.width] = mask
+    return whole
 
 
 def _resize(mask: SoftMask, height: int, width: int) -> UInt8[np.ndarray, "t {height} {width}"]:

@@ -18,6 +18,7 @@ from etils import epath
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import finding
 from echodfkd_jax.errors import DiskError, UserError
+from echodfkd_jax.interop.viewers import formats
 from echodfkd_jax.prediction.clip import predict_file
 from echodfkd_jax.prediction.stream import run_stream
 from echodfkd_jax.reporting import predictions
@@ -33,6 +34,7 @@ def run(config: ml_collections.ConfigDict) -> None:
             results cannot be written.
     """
     settings = PredictSettings.of(config.predict)
+    written_as = formats.open_formats(settings.formats)
     output = files.path_of(settings.output or files.path_of(config.workdir) / "predictions")
     which = StudentSettings.of(config.student)
     load = functools.partial(choose_student, config.workdir, which)
@@ -57,7 +59,12 @@ def run(config: ml_collections.ConfigDict) -> None:
     print(f"student: {student.source} ({student.fingerprint})")
     files.make_folder(output)
     outline = functools.partial(
-        predict_file, student=student, settings=settings, output=output, refined=which.refine
+        predict_file,
+        student=student,
+        settings=settings,
+        output=output,
+        refined=which.refine,
+        formats=written_as,
     )
     rows = _predict_all(paths, outline)
     table = predictions.write_table(output, rows)
@@ -87,6 +94,9 @@ def _predict_all(
                 rows.append({**row, "status": str(error)})
             else:
                 tqdm.tqdm.write(predictions.summary_line(name, content))
+                for note in content["notes"]:
+                    if note.startswith(formats.NOT_WRITTEN):
+                        tqdm.tqdm.write(f"{name}: {note}", file=sys.stderr)
                 rows.append({**row, **content, "status": "ok"})
             bar.update()
     return rows

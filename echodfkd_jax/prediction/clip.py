@@ -12,6 +12,8 @@ from jaxtyping import UInt8
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import inputs, timing
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.viewers.formats import Format, Outlined
+from echodfkd_jax.interop.viewers.formats import write as write_formats
 from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.beats import Beat
@@ -65,6 +67,16 @@ class ClipPrediction:
         mask = self.masks.of(structure)
         mask = mirror.mirror_frames(mask) if self.exchanged else mask
         return inputs.restore_masks(mask, self.fitted.box, height, width)
+
+    def in_file(self, structure: str = LV) -> UInt8[np.ndarray, "t stored_h stored_w"]:
+        """The soft masks of a structure in the pixels of the pictures that its DICOM file holds.
+
+        Raises:
+            ValueError: the clip is not of a DICOM file.
+        """
+        if self.clip.stored is None:
+            raise ValueError("the clip is of no DICOM file")
+        return inputs.masks_in_file(self.in_source(structure), self.clip.stored)
 
 
 def predict(
@@ -172,6 +184,7 @@ def predict_file(
     output: files.PathLike,
     *,
     refined: bool = True,
+    formats: Mapping[str, Format] | None = None,
 ) -> dict[str, Any]:
     """Predicts one clip, writes its files, and returns the content of its JSON.
 
@@ -182,6 +195,7 @@ def predict_file(
         settings: `crop` and `fps` are used.
         output: the folder of the results; it exists.
         refined: see `predict`.
+        formats: in which the clip is written besides, by name.
 
     Raises:
         UserError: the clip cannot be read, or is of one grey throughout.
@@ -195,9 +209,31 @@ def predict_file(
         refined=refined,
     )
     content = describe(found, name, str(path), student.metadata, settings.crop)
+    if formats:
+        notes = write_formats(output, _outlined(found, path, content), formats)
+        content["notes"] = [*content["notes"], *notes]
     frames, masks = found.fitted.frames, found.masks
+    # Last: where there is a JSON, there is all else.
     predictions.write_clip(output, name, frames, masks, content, found.fps, found.times_s)
     return content
+
+
+def _outlined(found: ClipPrediction, path: pathlib.Path, content: Mapping[str, Any]) -> Outlined:
+    """The clip as other formats are given it."""
+    clip, stored = found.clip, found.clip.stored
+    return Outlined(
+        name=content["name"],
+        path=path,
+        frames=clip.frames,
+        structures=found.masks.structures,
+        masks=found.in_source,
+        masks_in_file=None if stored is None else found.in_file,
+        fps=found.fps,
+        spacing_mm=min(clip.spacing_mm),  # Its pixels are square.
+        file_spacing_mm=(math.nan, math.nan) if stored is None else stored.spacing_mm,
+        record=content,
+        notice=predictions.DISCLAIMER,
+    )
 
 
 def describe(

@@ -46,6 +46,11 @@ class PredictSettings(Section):
         "whether left and right of the clips are exchanged; auto: found out for each of them",
         choices=("auto", "yes", "no"),
     )
+    formats: tuple[str, ...] = setting(
+        (),
+        "what clips are written as besides: 'dicom' (of DICOM clips), 'nifti', 'coco', 'labelme', "
+        "or 'package.module:Name'",
+    )
     stream: bool = setting(False, "frames from standard input, see docs/predict.md")
 
 

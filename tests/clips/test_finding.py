@@ -185,3 +185,10 @@ def test_names_stay_in_the_folder_and_differ():
     paths = ["a/../../evil.avi", "x/a b;c.avi", "y/A B;C.mp4", "..", "-rf.avi", "ü.avi", "q" * 200]
     found = finding.safe_names([pathlib.Path(path) for path in paths])
     assert found == ["evil", "a_b_c", "A_B_C_2", "clip", "rf", "clip_2", "q" * 100]
+
+
+def test_a_bare_name_beside_nothing_is_a_clip(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = pathlib.Path("a.avi")
+    path.write_bytes(b"any")
+    assert finding.kind_of(path) is None

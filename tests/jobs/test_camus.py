@@ -174,6 +174,7 @@ def test_labelled_by_a_teacher_instead(folder):
     assert clip.reference_masks.shape[-1] == 3
 
 
+@pytest.mark.slow
 def test_a_structure_that_readers_did_not_outline_is_named(folder, tmp_path, capsys):
     flags = {"workdir": tmp_path, "structures": "'lv','rv'"}
     assert on_camus(folder, "prepare", **flags) == 0
@@ -189,6 +190,7 @@ def test_no_teacher_cannot_be_learnt_from(folder, tmp_path, capsys):
         load_teacher("none")
 
 
+@pytest.mark.slow
 def test_two_traced_frames_are_enough(tmp_path):
     folder = camus_folder.build(tmp_path / "CAMUS_public")
     for path in folder.rglob("*half_sequence_gt*"):

@@ -140,6 +140,30 @@ def test_dicom_brings_its_spacing(config, tmp_path):
     assert content["fps"] == 50
 
 
+def test_formats_lie_beside_and_are_no_clips(config, tmp_path, capsys):
+    frames, _ = echonet_folder.beat(24)
+    write_dicom(tmp_path / "a.dcm", frames, FrameTime="20")
+    config.predict.formats = ("coco", "labelme")
+    predict_into(config, tmp_path / "a.dcm")
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found >= {"a.coco", "a.labelme", "a.json", "predictions.csv"}
+    config.predict.output = str(tmp_path / "other")
+    with pytest.raises(UserError, match="no clip there") as told:
+        predict_into(config, tmp_path / "out")
+    assert ".png" not in str(told.value).partition("passed over")[2]
+
+
+def test_a_format_that_does_not_take_a_clip_is_told(config, tmp_path, capsys):
+    pytest.importorskip("highdicom")
+    frames, _ = echonet_folder.beat(24)
+    np.savez(tmp_path / "a.npz", frames=frames, fps=FPS)
+    config.predict.formats = ("dicom",)
+    predict_into(config, tmp_path / "a.npz")
+    said = "not written as dicom: it is of no DICOM file"
+    assert f"a: {said}" in capsys.readouterr().err
+    assert said in json.loads((tmp_path / "out" / "a.json").read_text())["notes"]
+
+
 @pytest.mark.parametrize(("field", "value"), [("crop", "round"), ("fps", -1.0), ("fps", math.nan)])
 def test_impossible_settings(config, field, value):
     config.predict[field] = value

@@ -66,6 +66,7 @@ def test_every_size_is_a_run_of_its_own_and_a_row(config, trained, capsys):
     assert str(folder / "frontier.png") in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_curves_are_fitted_to_four_sizes_and_more(config, trained):
     sweep.run(config)
     path = pathlib.Path(config.workdir) / "sweep" / "table.json"

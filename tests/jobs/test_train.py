@@ -156,6 +156,7 @@ def test_a_batch_larger_than_the_data_is_answered_in_one_line(train, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {".training.lock"}
 
 
+@pytest.mark.slow
 def test_training_can_begin_with_the_weights_of_a_file(train, uninterrupted, tmp_path):
     variables = restore_variables(uninterrupted[0])[0]
     saved = json.loads((uninterrupted[0] / "config.json").read_text())

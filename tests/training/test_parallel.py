@@ -165,7 +165,7 @@ clips = np.random.default_rng(0).integers(0, 255, (4, 3, 8, 8)).astype(np.uint8)
 assert len(over_local_devices(clips).sharding.device_set) == 2
 assert over_local_devices(clips[:3]) is not None
 alone, spread = (predict_clips(LoadedNetwork(model, variables), clips, **kw) for kw in (
-    {}, {"spread": over_local_devices}))
+    {}, {"shard": over_local_devices}))
 assert np.abs(alone.astype(int) - spread).max() <= 1 and alone.std() > 0
 print("same")
 """

@@ -118,6 +118,7 @@ def test_two_micro_batches_give_the_gradient_of_the_whole_batch():
         np.testing.assert_allclose(of_split[name], value, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_running_statistics_are_updated_with_every_micro_batch():
     one, _, _ = _learned(UNET)
     two, _, _ = _learned(UNET, accumulate_steps=2)

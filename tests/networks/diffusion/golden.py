@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,3 @@ def variables(
     return variables_from_torch(
         state, template(network, *inputs), source=file, network=f"the golden {name}"
     )
-
-
-def probes(network: str, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What was recorded after every block of a network."""
-    blocks = json.loads((TESTDATA / "block_probes.json").read_text())["blocks"]
-    return iter(blocks[network][run].items())

@@ -115,6 +115,7 @@ def test_pixel_network_gives_the_published_output(time, small, name):
         np.testing.assert_allclose(got[::4, ::4], wanted, atol=golden.ATOL_HALF)
 
 
+@pytest.mark.slow
 def test_a_small_one_takes_conditions_in_further_channels():
     network = ImageUNet(2, (4, 8), (False, True), layers=1, head_width=4, norm=Norm(2))
     images, times = golden.normal(0, 2, 6, 8, 3), jnp.array([1, 500])

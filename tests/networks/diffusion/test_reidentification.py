@@ -88,6 +88,7 @@ def test_an_image_scaled_by_itself_does_not_depend_on_the_set():
     assert not np.allclose(to_full_range(images, each=False)[:1], alone)
 
 
+@pytest.mark.slow
 def test_a_small_one_learns_with_the_batchs_statistics():
     images = golden.normal(0, 4, 8, 8, 2)
     variables = factories.random_weights(SMALL, images, images)

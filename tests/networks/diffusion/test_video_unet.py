@@ -138,6 +138,7 @@ def small():
     return factories.random_weights(SMALL, clip, times, context), clip, times, context
 
 
+@pytest.mark.slow
 def test_all_other_weights_learn(small):
     variables, *clips = small
 
@@ -149,6 +150,7 @@ def test_all_other_weights_learn(small):
         assert bool(jnp.any(leaf != 0)) != is_dead(path), path
 
 
+@pytest.mark.slow
 def test_clips_of_a_batch_see_each_others_context_only_where_that_is_asked_for(small):
     variables, clip, times, context = small
     for asked in (False, True):
@@ -160,6 +162,7 @@ def test_clips_of_a_batch_see_each_others_context_only_where_that_is_asked_for(s
         assert np.allclose(before[0], after[0], atol=1e-5) != asked
 
 
+@pytest.mark.slow
 def test_several_tokens_are_attended_to(small):
     _, clip, times, _ = small
     tokens = golden.normal(2, 2, 3, 4)

@@ -1,0 +1,1 @@
+"""Outlined clips for the viewers and tools that other people use."""
