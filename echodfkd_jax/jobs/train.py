@@ -21,7 +21,7 @@ from etils import epath
 from echodfkd_jax import files
 from echodfkd_jax.datasets import generators, prepared, recipe
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.masks import Structures, check_structures, pick_structures
+from echodfkd_jax.masks import LV_ALONE, Structures, check_structures, pick_structures
 from echodfkd_jax.networks.registry import build_model, describe_model
 from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.runs import run_config
@@ -109,7 +109,7 @@ def _train(
         augment=augment,
         seed=config.seed,
         saved=saved,
-        begin_with=_first_weights(config, settings),
+        begin_with=_first_weights(config, settings) if progress.step == 0 else None,
     )
     on_first(lambda: _begin(config, trainer))
     announcements.beginning(config, parallel, trainer, progress)
@@ -144,13 +144,16 @@ def _first_weights(
     found = load_student(settings.init_from)
     there = json.loads(describe_model(found.model))
     wanted = json.loads(describe_model(build_model(**run_config.network_fields(config))))
-    for field in sorted(there.keys() | wanted.keys()):
+    for fields in (there, wanted):
+        fields.setdefault("structures", list(LV_ALONE))
+    # The network's name first: on it depends which fields there are.
+    for field in sorted(there.keys() | wanted.keys(), key=lambda field: (field != "name", field)):
         if there.get(field) != wanted.get(field):
             section = "" if field == "structures" else "model."
             raise UserError(
                 f"config.train.init_from={settings.init_from!r} was trained with "
-                f"config.{section}{field}={there.get(field, ['lv'])!r}, not "
-                f"{wanted.get(field, ['lv'])!r}; set that too"
+                f"config.{section}{field}={there.get(field)!r}, not {wanted.get(field)!r}; "
+                "set that too"
             )
     return found.variables
 
