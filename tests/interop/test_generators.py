@@ -46,6 +46,7 @@ def compvis_key(key):
     return key.replace("conv_shortcut", "nin_shortcut")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_every_published_entry_has_its_place(name):
     state = placeholders(name)
@@ -58,6 +59,7 @@ def test_every_published_network_is_tested():
     assert PUBLISHED.keys() == FILES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_missing_extra_and_misshapen_entries_are_refused_by_name(name):
     state = placeholders(name)

@@ -208,6 +208,7 @@ def test_without_a_data_set_the_way_out_is_named(tmp_path):
         evaluate.run(made_up_run.config(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_without_a_run_the_shipped_student_judges_a_folder(teacher, tmp_path, capsys):
     made = made_up_run.config(tmp_path / "run")
     metrics = _on_folder(made, made_up_run.save_clips(tmp_path / "clips", names=("a",)))

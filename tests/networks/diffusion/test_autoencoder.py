@@ -85,6 +85,7 @@ def test_a_standard_normal_posterior_diverges_nowhere():
     np.testing.assert_array_equal(Posterior(zeros, zeros).divergence(), [0, 0])
 
 
+@pytest.mark.slow
 def test_a_small_one_halves_once_and_gives_features():
     frames, noise = golden.normal(0, 2, 4, 6, 1), golden.normal(1, 2, 2, 3, 2)
     variables = factories.random_weights(SMALL, frames, noise)

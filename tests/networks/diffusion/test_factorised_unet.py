@@ -82,6 +82,7 @@ def test_times_are_embedded_sines_first_down_to_a_ten_thousandth():
     np.testing.assert_allclose(got, [np.sin(1), np.sin(1e-4), np.cos(1), np.cos(1e-4)], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_clips_of_a_batch_do_not_see_each_other(small):
     variables, apply, clip, times = small
     both = apply(variables, clip, times)

@@ -52,6 +52,7 @@ def test_scales_a_clip_by_its_own_range(arrays):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "latents, each, wanted",
     [

@@ -35,6 +35,7 @@ def still(motion, contraction):
     return frame._replace(contraction=jnp.asarray(contraction, jnp.float32))
 
 
+@pytest.mark.slow
 def test_contraction_stays_between_rest_and_full_systole():
     for seed in range(20):
         motion = drawn(seed, 64)
