@@ -23,21 +23,16 @@ from etils import epath
 
 import echodfkd_jax
 from echodfkd_jax import files
-from echodfkd_jax.datasets import prepared, recipe
 from echodfkd_jax.errors import DiskError, UserError
-from echodfkd_jax.evaluation import table
-from echodfkd_jax.evaluation.files import METRICS_FILE
 from echodfkd_jax.interop.export import export_stablehlo
-from echodfkd_jax.interop.hub import dataset as hub_dataset
-from echodfkd_jax.interop.hub import model as hub
 from echodfkd_jax.interop.torch_checkpoint import write_state_dict
 from echodfkd_jax.interop.torch_student import to_torch
+from echodfkd_jax.jobs import export_hub
 from echodfkd_jax.masks import LV_ALONE
-from echodfkd_jax.networks import ConvLSTMUNet, shipped
+from echodfkd_jax.networks import ConvLSTMUNet
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.registry import describe_model
 from echodfkd_jax.networks.safetensors import save_variables
-from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.student import choose_student
 from echodfkd_jax.settings import StudentSettings
 
@@ -50,37 +45,12 @@ SUFFIXES = {
     "hub": ("",),
     "hub_dataset": ("",),
 }
-_GENERATED = "generated clips only: no patient, no recorded clip, no label by a human"
-_APACHE = hub.Licence("apache-2.0", "Apache-2.0.")
-# By `config.dataset.name` of the run: on what the weights were trained, and what that allows.
-_TRAINED_ON = {
-    "synthetic": (_GENERATED, _APACHE),
-    "echonet_synthetic": ("EchoNet-Synthetic (arXiv 2406.00808; Apache-2.0)", _APACHE),
-    "camus": (
-        "CAMUS (https://www.creatis.insa-lyon.fr/Challenge/camus/)",
-        hub.Licence("cc-by-nc-sa-4.0", "CC BY-NC-SA 4.0, as the clips: no commercial use."),
-    ),
-    "echonet_dynamic": (
-        "EchoNet-Dynamic (https://echonet.github.io/dynamic/)",
-        hub.Licence(
-            "other",
-            "Stanford's agreement on EchoNet-Dynamic: research only, and nothing derived from its "
-            "clips may be handed on without leave.",
-        ),
-    ),
-}
-# Trained on generated clips, or none at all.
-_KNOWN_TEACHERS = ("unet", "none")
-_UNKNOWN = (
-    "clips of somebody's own; whoever hands these weights on says here which",
-    hub.Licence("other", "Not known: it follows from the clips that the weights were trained on."),
-)
 # What the published network has not, so that its weights alone say too little.
 _UNPUBLISHED = {"structures": LV_ALONE, "normalise": False, "skips": False, "burn_in_frames": 0}
 
 
 def run(config: ml_collections.ConfigDict) -> None:
-    """Exports one student.
+    """Exports one student, or the data set of the configuration.
 
     Raises:
         UserError: there is none, a setting does not fit, the format cannot hold this network, what
@@ -88,7 +58,7 @@ def run(config: ml_collections.ConfigDict) -> None:
     """
     file = _file(config)
     if config.export.format == "hub_dataset":
-        _export_dataset(file, config)
+        export_hub.dataset(file, config)
         return
     student = choose_student(config.workdir, StudentSettings.of(config.student))
     try:
@@ -97,7 +67,7 @@ def run(config: ml_collections.ConfigDict) -> None:
         elif config.export.format == "stablehlo":
             export_stablehlo(file, student.model, student.variables)
         elif config.export.format == "hub":
-            hub.write(file, student, _card(config, student))
+            export_hub.model(file, student, config)
         elif config.export.format == "onnx":
             _export_onnx(file, student, config.export.onnx_python)
         else:
@@ -124,67 +94,6 @@ def _file(config: ml_collections.ConfigDict) -> epath.Path:
         suffixes = " or ".join(SUFFIXES[kind])
         raise UserError(f"config.export.file={file}: format {kind!r} is written as {suffixes}")
     return file
-
-
-def _made_of(config: ml_collections.ConfigDict) -> tuple[str, hub.Licence]:
-    """The clips that a configuration learns from, and what that allows."""
-    # What a teacher of somebody's own was trained on, nobody says.
-    own = config.teacher.name not in _KNOWN_TEACHERS or config.teacher.get("weights", "")
-    return _UNKNOWN if own else _TRAINED_ON.get(config.dataset.name, _UNKNOWN)
-
-
-def _card(config: ml_collections.ConfigDict, student: LoadedNetwork) -> hub.Card:
-    """What is known of the weights: of which data they are, and how good they are."""
-    shipped_ones = {shipped.load_student(name).fingerprint: name for name in shipped.STUDENTS}
-    if student.fingerprint in shipped_ones:
-        data, licence = _TRAINED_ON["synthetic"]
-        name = f"echodfkd-{shipped_ones[student.fingerprint]}"
-    elif student.step is not None:
-        data, licence = _made_of(run_config.load(config.workdir))
-        name = f"echodfkd-{files.absolute(config.workdir).name}"
-    else:
-        (data, licence), name = _UNKNOWN, f"echodfkd-{files.path_of(student.source).stem}"
-    return hub.Card(name, licence, f"Trained on {data}.", _scores(config.workdir, student))
-
-
-def _export_dataset(folder: epath.Path, config: ml_collections.ConfigDict) -> None:
-    """The prepared data set of the configuration."""
-    hub_dataset.require_pyarrow()
-    name = config.dataset.name
-    data, licence = _made_of(config)
-    if licence.identifier == "other":
-        raise UserError(
-            f"config.dataset.name={name}: {licence.words} It is not written as a data set for a hub"
-        )
-    place = prepared.directory(recipe.fields_of(config), config.teacher.to_dict())
-    about = hub_dataset.About(
-        f"echodfkd-{name}", licence, f"From {data}.", prepared.read_metadata(place)
-    )
-    splits = {split: prepared.open_split(place, split) for split in recipe.SPLITS}
-    try:
-        count = hub_dataset.write(folder, splits, about)
-    except DiskError as error:
-        raise UserError(f"config.export.file={folder}: {error}") from error
-    print(f"data set: {place}")
-    print(f"  hub_dataset: {count} clips in {folder}")
-
-
-def _scores(workdir: str, student: LoadedNetwork) -> list[hub.Score]:
-    """Of the evaluations in the run's folder that are of these very weights."""
-    scores = []
-    folder = files.path_of(workdir) / "evaluation"
-    for path in sorted(folder.glob(f"*/{METRICS_FILE}")):
-        metrics = files.read_json(path, "evaluate again")
-        if metrics.get("models", {}).get("student") != student.fingerprint:
-            continue
-        for section, pattern, heading, decimals in table.rows(metrics):
-            name = pattern.format("student")
-            found = table.entry(metrics, section, name)
-            if found is not None:
-                value, text = float(found["value"]), table.format_entry(found, decimals)
-                made = hub.Score(name, heading, metrics["name"], value, text, str(found["count"]))
-                scores.append(made)
-    return scores
 
 
 def _metadata(student: LoadedNetwork) -> dict[str, str]:

@@ -8,6 +8,7 @@
 | `croissant.json` | what the files are and what the columns mean, as JSON-LD |
 """
 
+import datetime
 import hashlib
 import io
 import json
@@ -19,9 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from etils import epath
 
-from echodfkd_jax import files
+import echodfkd_jax
+from echodfkd_jax import buckets, files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.interop.hub.model import CARD, Licence, rendered
+from echodfkd_jax.masks import Structures
 from echodfkd_jax.types import Clip, Clips
 
 TABLE, CROISSANT, DATA = "clips.parquet", "croissant.json", "data"
@@ -36,6 +39,8 @@ _CONTEXT = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
     "fileObject": "cr:fileObject",
@@ -49,11 +54,13 @@ _CONTEXT = {
     "md5": "cr:md5",
     "parentField": "cr:parentField",
     "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "recordSet": "cr:recordSet",
     "references": "cr:references",
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -78,7 +85,7 @@ COLUMNS = {
     "clip_id": Column("Text", "name of the clip"),
     "split": Column("Text", "train, validation or test"),
     "shard": Column("Text", "the file in which it is"),
-    "num_frames": Column("Integer", "frames of 112 x 112 pixels"),
+    "num_frames": Column("Integer", "frames"),
     "fps": Column("Float", "frames per second"),
     "ef_percent": Column("Float", "ejection fraction, percent"),
     "edv_ml": Column("Float", "end-diastolic volume, ml"),
@@ -96,12 +103,16 @@ class About(NamedTuple):
         licence: of the clips.
         data: where clips and masks are from, in a sentence.
         metadata: what the data set was made from.
+        teacher_structures: names along the last axis of the teacher's masks.
+        reference_structures: of the reference masks.
     """
 
     name: str
     licence: Licence
     data: str
     metadata: Mapping[str, Any]
+    teacher_structures: Structures
+    reference_structures: Structures
 
 
 def require_pyarrow() -> Any:
@@ -130,11 +141,13 @@ def write(folder: epath.Path, splits: Mapping[str, Clips], about: About) -> int:
     """
     lines: list[dict[str, Any]] = []
     shards: dict[str, str] = {}
-    for split, clips in splits.items():
-        for name, content, rows in _shards(split, clips):
-            files.write_bytes(folder / name, content)
-            shards[name] = hashlib.sha256(content).hexdigest()
-            lines += rows
+    # Shards of an earlier export go with its folder.
+    with buckets.replacing_folder(folder / DATA) as part:
+        for split, clips in splits.items():
+            for name, content, rows in _shards(split, clips):
+                files.write_bytes(part / name, content)
+                shards[f"{DATA}/{name}"] = hashlib.sha256(content).hexdigest()
+                lines += rows
     files.write_bytes(folder / TABLE, _table(lines))
     hashes = {TABLE: files.sha256_of(folder / TABLE), **shards}
     files.write_json(folder / CROISSANT, croissant(about, hashes), indent=2)
@@ -182,22 +195,24 @@ def croissant(about: About, hashes: Mapping[str, str]) -> dict[str, Any]:
         "description": f"Echocardiogram clips with masks. {about.data} Not for diagnosis.",
         "license": about.licence.identifier,
         "version": "1.0.0",
-        "creator": {"@type": "sc:SoftwareApplication", "name": "echodfkd_jax"},
+        "creator": {"@type": "sc:Organization", "name": "The authors of echodfkd_jax"},
+        "datePublished": datetime.date.today().isoformat(),
+        "citeAs": f"{about.name}, made with echodfkd_jax {echodfkd_jax.__version__}. {about.data}",
         "distribution": distribution,
         "recordSet": [{"@type": "cr:RecordSet", "@id": "clips", "name": "clips", "field": fields}],
     }
 
 
 def _shards(split: str, clips: Clips) -> Iterator[tuple[str, bytes, list[dict[str, Any]]]]:
-    """Yields path, content and the lines of the clips of every shard of a split."""
+    """Yields name, content and the lines of the clips of every shard of a split."""
     for number, start in enumerate(range(0, len(clips), _CLIPS_PER_SHARD)):
-        name = f"{DATA}/{split}-{number:05d}.tar"
+        name = f"{split}-{number:05d}.tar"
         stop = min(start + _CLIPS_PER_SHARD, len(clips))
         rows, buffer = [], io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
             for index in range(start, stop):
                 clip = clips[index]
-                line = _line(clip, split, name)
+                line = _line(clip, split, f"{DATA}/{name}")
                 # What stands before the first point is the key.
                 key = f"{split}_{index:06d}"
                 _add(archive, f"{key}.npz", _arrays(clip))

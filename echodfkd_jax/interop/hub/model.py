@@ -15,12 +15,15 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jinja2
+import numpy as np
 from etils import epath
 
 import echodfkd_jax
 from echodfkd_jax import files
 from echodfkd_jax.interop.export import export_stablehlo
+from echodfkd_jax.interop.viewers import formats
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.registry import describe_model
 from echodfkd_jax.networks.safetensors import save_variables
@@ -87,7 +90,12 @@ def write(folder: epath.Path, student: LoadedNetwork, card: Card) -> None:
         student: with its weights.
         card: what is said about it.
     """
-    metadata = {"model": describe_model(student.model), **student.metadata}
+    # Not `student.source`: a folder of this machine is nobody's business.
+    metadata = {
+        "model": describe_model(student.model),
+        "source": card.name,
+        "fingerprint": student.fingerprint,
+    }
     save_variables(folder / WEIGHTS, student.variables, metadata)
     export_stablehlo(
         folder / PROGRAM, student.model, student.variables, height=_SIDE_PX, width=_SIDE_PX
@@ -97,7 +105,8 @@ def write(folder: epath.Path, student: LoadedNetwork, card: Card) -> None:
         "version": echodfkd_jax.__version__,
         "model_type": "echodfkd_student",
         "network": json.loads(describe_model(student.model)),
-        **student.metadata,
+        "fingerprint": student.fingerprint,
+        "num_weights": sum(np.size(leaf) for leaf in jax.tree.leaves(student.variables["params"])),
         "input": {
             "axes": ["clips", "frames", "height", "width"],
             "dtype": "uint8",
@@ -111,7 +120,10 @@ def write(folder: epath.Path, student: LoadedNetwork, card: Card) -> None:
     files.write_json(folder / CONFIG, config, indent=2)
     files.write_bytes(folder / "load.py", (_HERE / "load.py").read_bytes())
     files.write_text(folder / "requirements.txt", "\n".join(_REQUIREMENTS) + "\n")
-    text = rendered("model_card.md", card=card, config=config, requirements=_REQUIREMENTS)
+    outlined = [formats.words_of(name) for name in student.structures]
+    text = rendered(
+        "model_card.md", card=card, config=config, outlined=outlined, requirements=_REQUIREMENTS
+    )
     files.write_text(folder / CARD, text)
 
 
