@@ -36,15 +36,20 @@ def describe(evaluators: Iterable[Evaluator]) -> dict[str, Any]:
     }
 
 
+def rows(metrics: Mapping[str, Any]) -> Iterator[Row]:
+    """The evaluators' rows, for every structure that was evaluated."""
+    for structure in metrics["structures"]:
+        for values in metrics["tables"]["rows"]:
+            row = Row._make(values)
+            yield row._replace(
+                metric=name_in(structure, row.metric), heading=_heading(structure, row)
+            )
+
+
 def lines(metrics: Mapping[str, Any]) -> list[Line]:
     """The evaluators' rows that say something; a cell per model of `metrics["models"]`."""
     found = []
-    rows = [Row._make(values) for values in metrics["tables"]["rows"]]
-    for section, pattern, heading, decimals in [
-        row._replace(metric=name_in(structure, row.metric), heading=_heading(structure, row))
-        for structure in metrics["structures"]
-        for row in rows
-    ]:
+    for section, pattern, heading, decimals in rows(metrics):
         entries = [entry(metrics, section, pattern.format(model)) for model in metrics["models"]]
         counts = sorted({cell["count"] for cell in entries if cell})
         if counts:

@@ -1,4 +1,4 @@
-"""Stage `export`: the student of `predict` as one file that runs elsewhere.
+"""Stage `export`: the student of `predict` as a file, or a folder, that runs elsewhere.
 
 | `config.export.format` | file | runs with |
 |---|---|---|
@@ -6,6 +6,8 @@
 | `stablehlo` | `student.stablehlo`, network and weights | jax |
 | `onnx` | `student.onnx`, network and weights | onnxruntime |
 | `pytorch` | `student.ckpt`, state dict; `.safetensors` without PyTorch | the published code |
+| `hub` | a folder with weights, program, card and loader | a model hub; jax |
+| `hub_dataset` | a folder with the configuration's data set | a hub of data |
 
 The ONNX file is made by another environment's Python, `config.export.onnx_python`: jax2onnx holds
 Orbax back at a version that training does not work with.
@@ -25,6 +27,7 @@ from echodfkd_jax.errors import DiskError, UserError
 from echodfkd_jax.interop.export import export_stablehlo
 from echodfkd_jax.interop.torch_checkpoint import write_state_dict
 from echodfkd_jax.interop.torch_student import to_torch
+from echodfkd_jax.jobs import export_hub
 from echodfkd_jax.masks import LV_ALONE
 from echodfkd_jax.networks import ConvLSTMUNet
 from echodfkd_jax.networks.loaded import LoadedNetwork
@@ -39,25 +42,32 @@ SUFFIXES = {
     "stablehlo": (".stablehlo",),
     "onnx": (".onnx",),
     "pytorch": (".ckpt", ".pt", ".pth", ".safetensors"),
+    "hub": ("",),
+    "hub_dataset": ("",),
 }
 # What the published network has not, so that its weights alone say too little.
 _UNPUBLISHED = {"structures": LV_ALONE, "normalise": False, "skips": False, "burn_in_frames": 0}
 
 
 def run(config: ml_collections.ConfigDict) -> None:
-    """Exports one student.
+    """Exports one student, or the data set of the configuration.
 
     Raises:
         UserError: there is none, a setting does not fit, the format cannot hold this network, what
             the format needs is not installed, or the file cannot be written.
     """
     file = _file(config)
+    if config.export.format == "hub_dataset":
+        export_hub.dataset(file, config)
+        return
     student = choose_student(config.workdir, StudentSettings.of(config.student))
     try:
         if config.export.format == "safetensors":
             save_variables(file, student.variables, _metadata(student))
         elif config.export.format == "stablehlo":
             export_stablehlo(file, student.model, student.variables)
+        elif config.export.format == "hub":
+            export_hub.model(file, student, config)
         elif config.export.format == "onnx":
             _export_onnx(file, student, config.export.onnx_python)
         else:
@@ -77,9 +87,10 @@ def _file(config: ml_collections.ConfigDict) -> epath.Path:
     kind = config.export.format
     if kind not in SUFFIXES:
         raise UserError(f"config.export.format={kind!r}: expected one of {', '.join(SUFFIXES)}")
-    default = files.path_of(config.workdir) / "export" / f"student{SUFFIXES[kind][0]}"
+    name = kind if kind.startswith("hub") else f"student{SUFFIXES[kind][0]}"
+    default = files.path_of(config.workdir) / "export" / name
     file = files.path_of(config.export.file or default)
-    if file.suffix not in SUFFIXES[kind]:
+    if not kind.startswith("hub") and file.suffix not in SUFFIXES[kind]:
         suffixes = " or ".join(SUFFIXES[kind])
         raise UserError(f"config.export.file={file}: format {kind!r} is written as {suffixes}")
     return file

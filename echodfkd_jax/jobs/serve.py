@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 
 from echodfkd_jax.clips import dicom, inputs, video
 from echodfkd_jax.errors import UserError
+from echodfkd_jax.interop.viewers import formats
 from echodfkd_jax.networks.inference import predict_clip
 from echodfkd_jax.page import Application
 from echodfkd_jax.prediction.clip import describe
@@ -40,9 +41,12 @@ def run(config: ml_collections.ConfigDict) -> None:
     which = StudentSettings.of(config.student)
     student = choose_student(config.workdir, which)
 
+    written_as = formats.offered(how.formats)
+
     def outline(path: pathlib.Path, name: str) -> WorkClip:
         (found,) = outline_clips([read(path, how.crop)], student, how, refined=which.refine)
-        return WorkClip(found, describe(found, name, path.name, student.metadata, how.crop))
+        content = describe(found, name, path.name, student.metadata, how.crop)
+        return WorkClip(found, content, path, written_as)
 
     listening = _listen(settings)
     # Compiled before the first visitor waits for it.

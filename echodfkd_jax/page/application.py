@@ -228,13 +228,13 @@ class Application:
         return Response(status=204)
 
     def _send_results(self, request: Request) -> Response:
-        named = self._asked_for(request)
+        named, form = self._asked_for(request), request.args.get("as", "")
 
         def write(folder: pathlib.Path) -> None:
             for name, kept in named:
-                kept.clip.write_results(kept.history.now, folder, name)
+                kept.clip.write_results(kept.history.now, folder, name, form)
 
-        title = named[0][0] if len(named) == 1 else "results"
+        title = (named[0][0] if len(named) == 1 else "results") + f".{form}" * bool(form)
         with self._one_at_a_time:  # Loops and plots are as much work as outlining.
             return _download(f"{title}.zip", archives.zip_of(write))
 

@@ -21,7 +21,7 @@ class WorkClip(Protocol):
     num_bytes: int
 
     def opened(self) -> Mapping[str, Any]:
-        """JSON of what stays as it is."""
+        """JSON of what stays as it is; `formats` lists as what it can be downloaded besides."""
         ...
 
     def pictures(self) -> Sequence[bytes]:
@@ -36,8 +36,18 @@ class WorkClip(Protocol):
         """
         ...
 
-    def write_results(self, content: Any, folder: pathlib.Path, name: str) -> None:
-        """Writes all files of the clip, corrected ones beside the predicted ones."""
+    def write_results(self, content: Any, folder: pathlib.Path, name: str, form: str) -> None:
+        """Writes all files of the clip, corrected ones beside the predicted ones.
+
+        Args:
+            content: corrections, or None.
+            folder: exists and is empty.
+            name: of the files, without suffix.
+            form: of `opened()["formats"]`; empty: the files of a prediction.
+
+        Raises:
+            UserError: the clip cannot be written so; the message says why.
+        """
         ...
 
 

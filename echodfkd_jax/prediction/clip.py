@@ -128,7 +128,7 @@ def write(
     Returns:
         The content with notes about formats that did not take the clip.
     """
-    notes = write_formats(output, _outlined(found, path, content), formats)
+    notes = write_formats(output, outlined(found, path, content), formats)
     content = {**content, "notes": [*content["notes"], *notes]}
     frames, masks = found.fitted.frames, found.masks
     predictions.write_clip(
@@ -137,10 +137,16 @@ def write(
     return content
 
 
-def _outlined(
+def outlined(
     found: ClipPrediction, path: pathlib.Path | None, content: Mapping[str, Any]
 ) -> Outlined:
-    """The clip as other formats are given it."""
+    """The clip as other formats are given it.
+
+    Args:
+        found: the clip with its outline.
+        path: its own file; None: it came as an array.
+        content: of its JSON.
+    """
     clip, stored = found.clip, found.clip.stored
     return Outlined(
         name=content["name"],

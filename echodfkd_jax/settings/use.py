@@ -71,14 +71,18 @@ class ServeSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class ExportSettings(Section):
-    """The student for elsewhere."""
+    """The student, or the data set, for elsewhere."""
 
     section: ClassVar[str] = "export"
 
     format: str = setting(
-        "safetensors", "see docs/export.md", choices=("safetensors", "stablehlo", "onnx", "pytorch")
+        "safetensors",
+        "see docs/export.md; 'hub' and 'hub_dataset' are folders with a card",
+        choices=("safetensors", "stablehlo", "onnx", "pytorch", "hub", "hub_dataset"),
     )
-    file: str = setting("", "empty: <workdir>/export/student.<suffix of the format>")
+    file: str = setting(
+        "", "empty: <workdir>/export/student.<suffix of the format>, or export/<format> of a folder"
+    )
     onnx_python: str = setting(".venv-onnx/bin/python", "with requirements-onnx.txt")
 
 

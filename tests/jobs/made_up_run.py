@@ -37,7 +37,7 @@ def save_run(made, steps=(3,), epochs_left=0, seed=0):
     """
     workdir = pathlib.Path(made.workdir)
     run_config.save(made)
-    model = build_model(**made.model)
+    model = build_model(**run_config.network_fields(made))
     checkpoints = Checkpoints(workdir, keep_latest=len(steps))
     lines = []
     there = all_steps(workdir)

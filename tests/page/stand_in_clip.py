@@ -13,7 +13,7 @@ class StandInClip:
         self.num_bytes = num_bytes
 
     def opened(self):
-        return {"predicted": RECORD}
+        return {"predicted": RECORD, "formats": ["nifti"]}
 
     def pictures(self):
         return [b"first", b"second one"]
@@ -23,8 +23,10 @@ class StandInClip:
             raise UserError(f"{content!r} is no correction")
         return {"corrections": content or None, "record": {**RECORD, "told": content}}
 
-    def write_results(self, content, folder, name):
-        (folder / f"{name}.json").write_text(str(content))
+    def write_results(self, content, folder, name, form):
+        if form not in ("", "nifti"):
+            raise UserError(f"{form!r} is not offered")
+        (folder / f"{name}.{form or 'json'}").write_text(str(content))
 
 
 def write_corrections(folder, corrected):

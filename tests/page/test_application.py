@@ -135,6 +135,16 @@ def test_results_of_one_and_of_several_clips(client):
     assert names_in(both) == {"clip.json": "None", "clip_2.json": "{'beats': 2}"}
 
 
+def test_results_in_another_format(client, clip):
+    name = clip.rpartition("/")[2]
+    found = client.get(f"/results.zip?clips={name}&as=nifti")
+    assert found.headers["Content-Disposition"].endswith("filename=clip.nifti.zip")
+    assert names_in(found) == {"clip.nifti": "None"}
+    refused = client.get(f"/results.zip?clips={name}&as=../x")
+    assert refused.status_code == 422
+    assert refused.json["error"] == "error: '../x' is not offered"
+
+
 def test_corrections_alone(client):
     first, second = (upload(client).json["id"] for _ in range(2))
     nothing = client.get(f"/corrections.zip?clips={first},{second}")

@@ -43,7 +43,8 @@ def predicted(
     )
 
 
-def work_clip(name="clip", **options) -> WorkClip:
+def work_clip(name="clip", formats=None, **options) -> WorkClip:
     """The same as the page has it."""
     found = predicted(**options)
-    return WorkClip(found, describe(found, name, f"{name}.avi", {"made": "up"}, "square"))
+    content = describe(found, name, f"{name}.avi", {"made": "up"}, "square")
+    return WorkClip(found, content, None, formats)

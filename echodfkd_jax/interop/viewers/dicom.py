@@ -68,6 +68,15 @@ class Dicom:
         return files
 
 
+def tags_of(path: pathlib.Path) -> bytes:
+    """A DICOM file without its pictures, which `Dicom` takes in its place.
+
+    Args:
+        path: of a file that was read as a clip.
+    """
+    return _as_bytes(pydicom.dcmread(path, stop_before_pixels=True, force=True))
+
+
 def _source(path: pathlib.Path) -> pydicom.Dataset:
     """The tags of the clip's file."""
     source = pydicom.dcmread(path, stop_before_pixels=True, force=True)

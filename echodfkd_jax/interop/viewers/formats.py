@@ -3,6 +3,7 @@
 A format of one's own is a class with `files`, named as `package.module:Name`.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import pathlib
@@ -93,6 +94,19 @@ def open_formats(names: Sequence[str]) -> dict[str, Format]:
         UserError: an unknown name, or what it needs is not installed.
     """
     return {name: seams.find("config.predict.formats", name, FORMATS)() for name in names}
+
+
+def offered(names: Sequence[str] = ()) -> dict[str, Format]:
+    """Those of `FORMATS` whose packages are installed, and those that are named besides.
+
+    Raises:
+        UserError: as `open_formats`, about a name.
+    """
+    found: dict[str, Format] = {}
+    for name in FORMATS:
+        with contextlib.suppress(UserError):
+            found |= open_formats([name])
+    return found | open_formats([name for name in names if name not in found])
 
 
 def write(directory: files.PathLike, clip: Outlined, formats: Mapping[str, Format]) -> list[str]:

@@ -5,13 +5,16 @@ import { inWords, showNumbers } from "./numbers.js";
 import { Outline } from "./outline.js";
 import { get, pictures, post } from "./server.js";
 import { Viewer } from "./viewer.js";
-import { announce, refuse } from "./words.js";
+import { announce, element, refuse } from "./words.js";
 
 const LV = "lv";
 // Every so many of the points that are shown can be moved.
 const EVERY = 3;
 // Keys that follow each other sooner are one step.
 const PAUSE_MS = 600;
+
+// Their names for people; others are called as they were named.
+const FORMATS = { dicom: "DICOM", nifti: "NIfTI", coco: "COCO", labelme: "LabelMe" };
 
 const $ = (id) => document.getElementById(id);
 
@@ -93,6 +96,7 @@ export class Workplace {
     $("clip_name").textContent = content.source;
     document.title = `${content.source} - Left ventricle`;
     $("results").href = `/results.zip?clips=${id}`;
+    this.offer(content.formats.map((name) => [name, `/results.zip?clips=${id}&as=${name}`]));
     this.outline.open(content);
     this.viewer.files = files;
     this.viewer.frame = 0;
@@ -102,6 +106,18 @@ export class Workplace {
     this.viewer.open(files, predicted.fps, predicted.times_s);
     if (moveFocus) $("clip_name").focus();
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.viewer.play();
+  }
+
+  // Links to the clip in the formats of other viewers: pairs of name and address.
+  offer(formats) {
+    const links = formats.map(([name, href]) => {
+      const link = element("a", { class: "button", download: true, href }, FORMATS[name] ?? name);
+      link.addEventListener("click", () => announce("the download is being made \u2026"));
+      return link;
+    });
+    $("formats").querySelectorAll("a").forEach((link) => link.remove());
+    $("formats").append(...links);
+    $("formats").hidden = !links.length;
   }
 
   // What the axes are in: seconds and square centimetres where they are known.

@@ -1,7 +1,5 @@
 """An outlined clip of a DICOM file with everything that a scanner writes, without a network."""
 
-import math
-
 import cv2
 import numpy as np
 from pydicom.uid import generate_uid
@@ -9,8 +7,8 @@ from pydicom.uid import generate_uid
 from echodfkd_jax.clips import inputs
 from echodfkd_jax.interop.viewers.formats import Outlined
 from echodfkd_jax.measurement.view import describe_view
+from echodfkd_jax.prediction import clip
 from echodfkd_jax.prediction.clip import ClipPrediction, describe, measure
-from echodfkd_jax.reporting.predictions import DISCLAIMER
 from echodfkd_jax.types import NamedMasks
 from tests.clips import echonet_folder
 from tests.clips.dicom_file import region, write_dicom
@@ -52,7 +50,7 @@ def write(path, *, spacing=True, **tags):
     return write_dicom(path, pictures, regions=[box], **{**HEADER, **uids, **aspect, **tags})
 
 
-def outlined(path, *, structures=("lv",)) -> Outlined:
+def predicted(path, *, structures=("lv",)) -> ClipPrediction:
     """The clip of a file as if a network had outlined it; other structures lie lower."""
     source = inputs.read_clip(path)
     fitted = inputs.fit(source)
@@ -61,7 +59,7 @@ def outlined(path, *, structures=("lv",)) -> Outlined:
     moved = [np.roll(soft, 7 * number, axis=1) for number in range(len(structures))]
     named = NamedMasks(np.stack(moved, axis=-1), structures)
     view = describe_view(soft)
-    found = ClipPrediction(
+    return ClipPrediction(
         clip=source,
         fitted=fitted,
         masks=named,
@@ -73,17 +71,14 @@ def outlined(path, *, structures=("lv",)) -> Outlined:
         view=view,
         doubt="",
     )
-    stored = source.stored
-    return Outlined(
-        name="clip",
-        path=path,
-        frames=source.frames,
-        structures=structures,
-        masks=found.in_source,
-        masks_in_file=None if stored is None else found.in_file,
-        fps=source.fps,
-        spacing_mm=min(source.spacing_mm),
-        file_spacing_mm=(math.nan, math.nan) if stored is None else stored.spacing_mm,
-        record=describe(found, "clip", str(path), STUDENT, "square"),
-        notice=DISCLAIMER,
-    )
+
+
+def record(found, path) -> dict:
+    """The content of its JSON."""
+    return describe(found, "clip", str(path), STUDENT, "square")
+
+
+def outlined(path, *, structures=("lv",)) -> Outlined:
+    """The same as formats are given it."""
+    found = predicted(path, structures=structures)
+    return clip.outlined(found, path, record(found, path))

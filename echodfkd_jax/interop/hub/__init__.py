@@ -1,0 +1,1 @@
+"""Folders as model hubs want them: weights or clips, a card, and what reads them elsewhere."""
