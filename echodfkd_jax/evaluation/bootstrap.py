@@ -78,6 +78,35 @@ def interval_of_pearson(
     """
     if len(first) < MIN_CLIPS_OF_CORRELATION:
         return float("nan"), float("nan")
+    samples = _pearson_samples(first, second, num_samples, seed)
+    return _interval(samples[~np.isnan(samples)], percentiles)
+
+
+def interval_of_pearson_difference(
+    one: tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]],
+    other: tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]],
+    *,
+    num_samples: int,
+    seed: int = 0,
+    percentiles: tuple[float, float] = CI95,
+) -> tuple[float, float]:
+    """Interval of Pearson's r of `other` less that of `one`, of the same clips in every sample.
+
+    Returns:
+        (nan, nan) for fewer than three clips, or when every sample was left out.
+    """
+    if len(one[0]) < MIN_CLIPS_OF_CORRELATION:
+        return float("nan"), float("nan")
+    samples = _pearson_samples(*other, num_samples, seed) - _pearson_samples(
+        *one, num_samples, seed
+    )
+    return _interval(samples[~np.isnan(samples)], percentiles)
+
+
+def _pearson_samples(
+    first: Float[np.ndarray, "n"], second: Float[np.ndarray, "n"], num_samples: int, seed: int
+) -> Float64[np.ndarray, "samples"]:
+    """Pearson's r of every sample; nan where one side is constant."""
     weights = resamples(len(first), num_samples, seed) / len(first)
     # Centred on the whole sample first: the moments below are then small and cancel little.
     first, second = first - first.mean(), second - second.mean()
@@ -89,8 +118,10 @@ def interval_of_pearson(
     varied = (variance_first > smallest * np.mean(first**2)) & (
         variance_second > smallest * np.mean(second**2)
     )
+    found = np.full(num_samples, np.nan)
     scale = np.sqrt(variance_first[varied] * variance_second[varied])
-    return _interval(np.clip(covariance[varied] / scale, -1.0, 1.0), percentiles)
+    found[varied] = np.clip(covariance[varied] / scale, -1.0, 1.0)
+    return found
 
 
 @functools.lru_cache(maxsize=2)

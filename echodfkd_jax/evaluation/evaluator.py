@@ -32,6 +32,7 @@ EVALUATORS = {
     "calibration": "echodfkd_jax.evaluation.calibration:Calibration",
     "measures": "echodfkd_jax.evaluation.measures:Measures",
     "protocols": "echodfkd_jax.evaluation.protocols:Protocols",
+    "window": "echodfkd_jax.evaluation.window:Window",
 }
 
 

@@ -122,6 +122,44 @@ def write_frames(
     return files.write_text(files.path_of(directory) / FRAMES_FILE, table.getvalue())
 
 
+def read_frames(directory: files.PathLike) -> dict[str, dict[str, Float64[np.ndarray, "_"]]]:
+    """The areas in pixels of every clip by model, nan where there is none; see `write_frames`.
+
+    Returns:
+        Nothing where there is no such file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = files.path_of(directory) / FRAMES_FILE
+    if not path.is_file():
+        return {}
+    found: dict[str, dict[str, list[float]]] = {}
+    try:
+        for row in csv.DictReader(io.StringIO(path.read_text())):
+            clip = found.setdefault(row.pop("clip"), {})
+            if int(row.pop("frame")) != len(next(iter(clip.values()), [])):
+                raise ValueError("a frame is missing")
+            for name, cell in row.items():
+                area = float(cell) if cell else math.nan
+                model = name.removeprefix("area_").removesuffix("_px")
+                clip.setdefault(model, []).append(area)
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: not written by --stage=evaluate ({error}); delete the folder and run it again"
+        ) from error
+    return {name: {m: np.array(a) for m, a in clip.items()} for name, clip in found.items()}
+
+
+def numbers_of(clip: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a clip of metrics.json; null is nan again."""
+    return {
+        key: math.nan if value is None else float(value)
+        for key, value in clip.items()
+        if value is None or isinstance(value, int | float)
+    }
+
+
 def write_shown(directory: files.PathLike, clips: Iterable[ShownClip]) -> None:
     """Replaces the clips that the report shows; files are numbered, names are inside.
 

@@ -4,6 +4,7 @@ What is in them is in metrics.json: `tables` has the rows and groups of the eval
 """
 
 import fnmatch
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -70,6 +71,18 @@ def text(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def markdown(metrics: Mapping[str, Any]) -> str:
+    """`lines` as a table of Markdown."""
+    grid = [["", *metrics["models"], "clips"], ["---"] * (len(metrics["models"]) + 2)]
+    grid += [[line.heading.strip(), *line.cells, line.count] for line in lines(metrics)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in grid)
+
+
+def tag(section: str, name: str) -> str:
+    """What a number is called in TensorBoard."""
+    return name if section == "mean" else f"{section.rpartition('/')[2]}/{name}"
+
+
 def groups(metrics: Mapping[str, Any]) -> list[tuple[Group, list[list[str]]]]:
     """The evaluators' own tables: name, value with interval, and count of what they are about."""
     made = [Group._make(values) for values in metrics["tables"]["groups"]]
@@ -119,7 +132,7 @@ def format_entry(found: Mapping[str, Any] | None, decimals: int) -> str:
         return "-"
     value = f"{found['value']:.{decimals}f}"
     low, high = found.get("ci95") or found["interval"]
-    if low is None:
+    if low is None or math.isnan(low):  # Of one clip alone.
         return value
     return f"{value} [{low:.{decimals}f}, {high:.{decimals}f}]"
 

@@ -157,11 +157,14 @@ def _predict(
 
 
 def _write_events(workdir: epath.Path, directory: epath.Path, metrics: Mapping[str, Any]) -> None:
-    """TensorBoard: every number over clips, strips of the clips that the report shows."""
+    """TensorBoard: every number over clips, the table, strips of the clips that the report shows.
+
+    Its table of runs shows the student's rows beside the settings that decide its weights.
+    """
     scalars = {
-        name if section == "mean" else f"{section.rpartition('/')[2]}/{name}": entry["value"]
-        for section, name, entry in table.entries(metrics)
+        table.tag(section, name): entry["value"] for section, name, entry in table.entries(metrics)
     }
+    rows = table.rows(metrics)
     strips = {
         f"{clip.rank}/{number}": clip_strip(clip.frames, clip.drawn())
         for number, clip in enumerate(files.read_shown(directory))
@@ -171,6 +174,11 @@ def _write_events(workdir: epath.Path, directory: epath.Path, metrics: Mapping[s
         step = metrics["checkpoint_step"] or 0
         writer.write_scalars(step, scalars)
         writer.write_images(step, strips)
+        writer.write_texts(step, {"numbers": table.markdown(metrics)})
+        if has_run(workdir) and metrics["checkpoint_step"] is not None:
+            settings = run_config.deciding(run_config.load(workdir))
+            tags = [table.tag(row.section, row.metric.format("student")) for row in rows]
+            writer.write_settings(settings, [tag for tag in tags if tag in scalars])
     finally:
         writer.close()
 

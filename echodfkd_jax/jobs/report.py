@@ -1,7 +1,8 @@
 """Stage `report`: draws what the other stages wrote, as one page.
 
 Reads `config.json`, `metrics.jsonl` and every `evaluation/<name>/` of `config.workdir`; writes
-`report/index.html`, which needs no other file and no network, and its figures as PNG.
+`report/index.html`, which needs no other file and no network, and its figures as PNG. With
+`config.report.compare` it puts several students beside each other instead, see `comparison`.
 """
 
 import hashlib
@@ -14,14 +15,16 @@ from etils import epath
 
 from echodfkd_jax.evaluation import files
 from echodfkd_jax.files import path_of, write_text
+from echodfkd_jax.jobs import comparison
 from echodfkd_jax.reporting import html, plots
 from echodfkd_jax.reporting.evaluations import evaluation_view
 from echodfkd_jax.reporting.figures import FigureFolder
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.writers import read_lines
+from echodfkd_jax.settings import ReportSettings
 
 # Changes whenever the same input gives another page.
-VERSION = 5
+VERSION = 6
 
 
 def run(config: ml_collections.ConfigDict) -> None:
@@ -30,6 +33,10 @@ def run(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: there is no run, or one of its files is damaged.
     """
+    settings = ReportSettings.of(config.report)
+    if settings.compare:
+        comparison.run(config, settings)
+        return
     workdir = path_of(config.workdir)
     saved = run_config.load(workdir)
     target = workdir / "report" / "index.html"
@@ -60,7 +67,7 @@ def run(config: ml_collections.ConfigDict) -> None:
 def _fingerprint(workdir: epath.Path) -> str:
     """Hash of everything that the page is made from."""
     digest = hashlib.sha256(f"{VERSION} {workdir.name} ".encode())
-    digest.update((html.TEMPLATES / html.PAGE).read_bytes())
+    digest.update(html.templates_digest())
     sources = [run_config.path(workdir), workdir / "metrics.jsonl"]
     sources += [path / files.METRICS_FILE for path in files.all_folders(workdir)]
     for path in sources:

@@ -27,6 +27,7 @@ from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
+from echodfkd_jax.runs.writers import Writer
 from echodfkd_jax.settings import (
     AugmentSettings,
     InputSettings,
@@ -42,6 +43,8 @@ from echodfkd_jax.training.interruption import StopNotice
 from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first
 from echodfkd_jax.training.trainer import Trainer
 
+# What TensorBoard's table of runs shows beside the settings.
+_SCORES = ("validation/loss", "validation/dice")
 # Held while a run is trained; left there.
 _LOCK = ".training.lock"
 
@@ -111,7 +114,7 @@ def _train(
         saved=saved,
         begin_with=_first_weights(config, settings) if progress.step == 0 else None,
     )
-    on_first(lambda: _begin(config, trainer))
+    on_first(lambda: _begin(config, trainer, first=progress.step == 0))
     announcements.beginning(config, parallel, trainer, progress)
     with StopNotice() as notice:
         progress = trainer.fit(config.workdir, checkpoints, progress, told_to_stop=notice.arrived)
@@ -158,10 +161,23 @@ def _first_weights(
     return found.variables
 
 
-def _begin(config: ml_collections.ConfigDict, trainer: Trainer) -> None:
-    """Writes what says what is trained."""
+def _begin(config: ml_collections.ConfigDict, trainer: Trainer, *, first: bool) -> None:
+    """Writes what says what is trained; once also for TensorBoard."""
+    workdir = files.path_of(config.workdir)
     run_config.save(config)
-    files.write_text(files.path_of(config.workdir) / "parameters.txt", trainer.overview + "\n")
+    files.write_text(workdir / "parameters.txt", trainer.overview + "\n")
+    if not first:
+        return
+    writer = Writer(workdir / "tensorboard" / "train")
+    try:
+        content = {
+            "configuration": json.dumps(config.to_dict(), indent=2),
+            "weights": trainer.overview,
+        }
+        writer.write_texts(0, {tag: f"```\n{text}\n```" for tag, text in content.items()})
+        writer.write_settings(run_config.deciding(config), _SCORES)
+    finally:
+        writer.close()
 
 
 def _open_input(

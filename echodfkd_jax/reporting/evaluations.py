@@ -7,7 +7,7 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from echodfkd_jax.evaluation import files, summary, table
+from echodfkd_jax.evaluation import files, subsets, summary, table
 from echodfkd_jax.evaluation.evaluator import area_curves
 from echodfkd_jax.evaluation.files import ShownClip
 from echodfkd_jax.masks import LV, MASK_THRESHOLD, name_in
@@ -46,8 +46,11 @@ def evaluation_view(
             [[line.heading, *line.cells, line.count] for line in table.lines(metrics)],
         ),
         groups=[
-            html.Table(group.title, group.note, ["", "value [95 %]", "clips"], rows)
-            for group, rows in table.groups(metrics)
+            _subsets(metrics),
+            *(
+                html.Table(group.title, group.note, ["", "value [95 %]", "clips"], rows)
+                for group, rows in table.groups(metrics)
+            ),
         ],
         details=html.Table(
             "All metrics",
@@ -63,6 +66,32 @@ def evaluation_view(
         clips=[
             _clip(save, f"{name}_{number:03d}", clip, by_name.get(clip.name, {}), metrics)
             for number, clip in enumerate(clips)
+        ],
+    )
+
+
+def _subsets(metrics: Mapping[str, Any]) -> html.Table:
+    clips = [files.numbers_of(clip) for clip in metrics["per_clip"]]
+    how = metrics.get("inputs", {})
+    names, rows = subsets.table(
+        clips, num_samples=how.get("bootstrap_samples", 1000), seed=how.get("seed", 0)
+    )
+    told = subsets.metrics_of(clips)
+    return html.Table(
+        "By subset of the clips",
+        "The student's means with 95 % bootstrap intervals, by recorded ejection fraction, frame "
+        "rate, and contrast of the ventricle's border (poor acoustic windows show it faintly).",
+        ["", *(heading for heading, _, _ in told), "clips"],
+        [
+            [
+                name,
+                *(
+                    table.format_entry(entry, decimals) if subsets.is_known(entry) else "-"
+                    for entry, (_, _, decimals) in zip(entries, told)
+                ),
+                str(max((entry["count"] for entry in entries), default=0)),
+            ]
+            for name, entries in zip(names, rows)
         ],
     )
 
@@ -104,7 +133,7 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
 def _overall_figures(
     save: FigureFolder, metrics: Mapping[str, Any], models: list[str]
 ) -> list[html.Figure]:
-    clips, name = [_floats(clip) for clip in metrics["per_clip"]], metrics["name"]
+    clips, name = [files.numbers_of(clip) for clip in metrics["per_clip"]], metrics["name"]
     against = metrics["ranked_by"].rpartition("_vs_")[2]
     scores = {
         model: summary.column(clips, f"dice/{model}_vs_{against}")
@@ -241,12 +270,3 @@ def _clip_facts(numbers: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[
         for key, label, pattern in chosen
         if numbers.get(key) is not None
     ]
-
-
-def _floats(clip: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a clip of metrics.json; null is nan again."""
-    return {
-        key: float("nan") if value is None else float(value)
-        for key, value in clip.items()
-        if value is None or isinstance(value, int | float)
-    }

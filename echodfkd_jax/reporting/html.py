@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from etils import epath
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
-PAGE = "report.html"
+PAGE, COMPARISON_PAGE = "report.html", "comparison.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class EvaluationView:
         facts: label and value.
         notes: sentences that belong to the numbers.
         summary: the few numbers to look at first.
-        groups: tables of their own: of the published protocols, of a judge.
+        groups: tables of their own: of subsets, of the published protocols, of a judge.
         details: every metric.
         figures: over all clips.
         legend: model and its colour, `#rrggbb`.
@@ -135,7 +135,62 @@ class RunView:
     evaluations: Sequence[EvaluationView]
 
 
-def render(run: RunView) -> str:
+@dataclasses.dataclass(frozen=True)
+class PairView:
+    """A clip as several students outline it.
+
+    Attributes:
+        name: the clip's.
+        facts: label and value.
+        curve: areas over time; None where they are not known.
+    """
+
+    name: str
+    facts: Sequence[tuple[str, str]]
+    curve: Figure | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparedView:
+    """Students that were evaluated on the same clips.
+
+    Attributes:
+        name: of the clips.
+        candidates: who they are.
+        notes: sentences that belong to the numbers.
+        tables: numbers and their differences, over all clips and by subset.
+        details: every number.
+        figures: over all clips.
+        legend: student and its colour, `#rrggbb`.
+        clips: those on which they differ most.
+    """
+
+    name: str
+    candidates: Table
+    notes: Sequence[str]
+    tables: Sequence[Table]
+    details: Table
+    figures: Sequence[Figure]
+    legend: Sequence[tuple[str, str]]
+    clips: Sequence[PairView]
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonView:
+    """The whole page of a comparison.
+
+    Attributes:
+        title: of the page.
+        fingerprint: of what it was made from, kept in its header.
+        sections: one for each set of clips.
+    """
+
+    title: str
+    fingerprint: str
+    sections: Sequence[ComparedView]
+
+
+def render(page: RunView | ComparisonView) -> str:
     """The page as text."""
     import jinja2
 
@@ -146,7 +201,13 @@ def render(run: RunView) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(PAGE).render(run=run)
+    name = PAGE if isinstance(page, RunView) else COMPARISON_PAGE
+    return environment.get_template(name).render(page=page)
+
+
+def templates_digest() -> bytes:
+    """Changes whenever a page looks otherwise."""
+    return b"".join(path.read_bytes() for path in sorted(TEMPLATES.glob("*.html")))
 
 
 def data_uri(content: bytes, media_type: str) -> str:

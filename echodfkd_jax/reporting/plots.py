@@ -31,7 +31,7 @@ def loss_curves(lines: Lines, style: str = "light") -> bytes:
     Returns:
         PNG.
     """
-    with _figure(style, (8.4, 3.0), columns=2) as (figure, axes):
+    with drawing(style, (8.4, 3.0), columns=2) as (figure, axes):
         loss_axis, dice_axis = axes
         curves = (
             (loss_axis, "train/loss", "training", _SOFT_INK[style]),
@@ -50,7 +50,7 @@ def loss_curves(lines: Lines, style: str = "light") -> bytes:
         dice_axis.set(title="Dice on validation windows", xlabel="step")
         if losses:
             loss_axis.legend()
-        return _png(figure)
+        return to_png(figure)
 
 
 def area_curves(
@@ -60,6 +60,7 @@ def area_curves(
     *,
     fps: float = math.nan,
     times_s: Float[np.ndarray, "t"] | None = None,
+    colours: Mapping[str, str] | None = None,
     style: str = "light",
 ) -> bytes:
     """Area of the left ventricle over time, with ED and ES marked.
@@ -70,6 +71,7 @@ def area_curves(
         es_frame: end-systole, or those of several beats.
         fps: for an axis in seconds; nan: frames.
         times_s: of every frame, where they are not evenly spaced.
+        colours: `#rrggbb` by model, where it is none that has a colour of its own.
         style: "light" or "dark".
 
     Returns:
@@ -79,7 +81,7 @@ def area_curves(
     if times_s is None:
         num_frames = max((len(area) for area in areas.values()), default=0)
         times_s = np.arange(num_frames) / (fps if in_seconds else 1.0)
-    with _figure(style, (5.6, 2.4)) as (figure, (axis,)):
+    with drawing(style, (5.6, 2.4)) as (figure, (axis,)):
         for model, area in areas.items():
             known = np.flatnonzero(~np.isnan(area))
             if len(known) == 0:
@@ -91,7 +93,7 @@ def area_curves(
                 times_s[known],
                 area[known],
                 label=model,
-                color=as_hex(model),
+                color=(colours or {}).get(model) or as_hex(model),
                 linewidth=3.5 if below else 1.6,
                 alpha=0.6 if below else 1.0,
                 linestyle="none" if sparse else "-",
@@ -113,7 +115,7 @@ def area_curves(
         axis.set(ylabel="area, pixels", xlabel="time, s" if in_seconds else "frame")
         axis.set_ylim(bottom=0)
         axis.legend(loc="lower right", ncols=len(areas))
-        return _png(figure)
+        return to_png(figure)
 
 
 def ejection_fractions(
@@ -134,7 +136,7 @@ def ejection_fractions(
     Returns:
         PNG.
     """
-    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+    with drawing(style, (4.2, 4.0)) as (figure, (axis,)):
         limits = [0.0, 100.0]
         for model, values in estimates.items():
             known = ~np.isnan(recorded) & ~np.isnan(values)
@@ -146,7 +148,7 @@ def ejection_fractions(
         axis.plot(limits, limits, color=_INK[style], linewidth=0.8, linestyle=":")
         axis.set(xlabel=f"EF {label}, %", ylabel="EF estimated, %", xlim=limits, ylim=limits)
         axis.legend(loc="upper left")
-        return _png(figure)
+        return to_png(figure)
 
 
 def bland_altman(
@@ -171,7 +173,7 @@ def bland_altman(
     Returns:
         PNG.
     """
-    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+    with drawing(style, (4.2, 4.0)) as (figure, (axis,)):
         known = ~np.isnan(values) & ~np.isnan(reference)
         x, y = (values + reference)[known] / 2, (values - reference)[known]
         axis.scatter(x, y, s=18, alpha=0.75, color=as_hex("student"))
@@ -197,7 +199,7 @@ def bland_altman(
         # Room for both limits and what is written at the upper one.
         reach = 1.2 * max(np.abs(agreement).max(), np.abs(y).max(initial=0.0), 1e-6)
         axis.set_ylim(-reach, reach)
-        return _png(figure)
+        return to_png(figure)
 
 
 def score_histogram(
@@ -208,7 +210,7 @@ def score_histogram(
     Returns:
         PNG.
     """
-    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+    with drawing(style, (4.2, 4.0)) as (figure, (axis,)):
         known = {model: values[~np.isnan(values)] for model, values in scores.items()}
         lowest = min((float(v.min()) for v in known.values() if len(v)), default=0.0)
         bins = np.linspace(min(math.floor(lowest * 10) / 10, 0.9), 1.0, 21)
@@ -217,7 +219,7 @@ def score_histogram(
         axis.set(xlabel=label, ylabel="clips")
         if known:
             axis.legend(loc="upper left")
-        return _png(figure)
+        return to_png(figure)
 
 
 def reliability(
@@ -235,7 +237,7 @@ def reliability(
     Returns:
         PNG.
     """
-    with _figure(style, (4.2, 4.0)) as (figure, (axis,)):
+    with drawing(style, (4.2, 4.0)) as (figure, (axis,)):
         axis.plot([0, 1], [0, 1], color=_INK[style], linewidth=0.8, linestyle=":")
         for model, (probability, frequency) in curves.items():
             known = ~np.isnan(probability)
@@ -249,7 +251,7 @@ def reliability(
             )
         axis.set(xlabel="probability of a pixel", ylabel=label, xlim=(0, 1), ylim=(0, 1))
         axis.legend(loc="upper left")
-        return _png(figure)
+        return to_png(figure)
 
 
 def frontier(
@@ -268,7 +270,7 @@ def frontier(
     Returns:
         PNG.
     """
-    with _figure(style, (7.2, 4.4)) as (figure, (axis,)):
+    with drawing(style, (7.2, 4.4)) as (figure, (axis,)):
         for index, (name, group) in enumerate(points.items()):
             colour = as_hex("student") if index == 0 else _SOFT_INK[style]
             x, y = [p[0] for p in group], [p[1] for p in group]
@@ -284,13 +286,14 @@ def frontier(
                 )
             if name in curves:
                 axis.plot(*curves[name], color=colour, linewidth=1.2, zorder=2 - index)
+        axis.margins(0.08)  # For the names.
         axis.set(xlabel="ln(weights)", ylabel="ln(1 - Dice)")
         axis.legend(loc="upper right")
-        return _png(figure)
+        return to_png(figure)
 
 
 @contextlib.contextmanager
-def _figure(style: str, size: tuple[float, float], columns: int = 1) -> Iterator[tuple[Any, Any]]:
+def drawing(style: str, size: tuple[float, float], columns: int = 1) -> Iterator[tuple[Any, Any]]:
     """A figure without pyplot, so that no state is shared and no window system is looked for."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -323,7 +326,8 @@ def _figure(style: str, size: tuple[float, float], columns: int = 1) -> Iterator
         yield figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def _png(figure: Any) -> bytes:
+def to_png(figure: Any) -> bytes:
+    """A figure as PNG."""
     buffer = io.BytesIO()
     # Without the software's version in it, the same numbers give the same bytes.
     figure.savefig(buffer, format="png", metadata={"Software": None})

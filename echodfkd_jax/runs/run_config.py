@@ -61,6 +61,11 @@ def network_fields(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return fields if structures == LV_ALONE else {**fields, "structures": structures}
 
 
+def deciding(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The fields that decide the weights, `{"train.batch_size": 8, ...}`."""
+    return {field: value for field, value in _flat(config).items() if field.split(".")[0] in _FIXED}
+
+
 def check_same(config: ml_collections.ConfigDict, saved: ml_collections.ConfigDict) -> None:
     """Refuses to continue a run with a configuration that would give other weights.
 

@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -76,6 +76,26 @@ class Writer:
         """
         self._events.add_images(step, images)
         self._events.flush()
+
+    def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
+        """Writes Markdown of one step to TensorBoard, by tag.
+
+        Raises:
+            UserError: the disk does not take it.
+        """
+        self._events.add_texts(step, texts)
+
+    def write_settings(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
+        """Tells TensorBoard's table of runs (HParams) what this one was made with.
+
+        Args:
+            settings: numbers, texts and truths by name; what is something else is told as text.
+            metrics: tags of the scalars that stand beside them.
+
+        Raises:
+            UserError: the disk does not take it.
+        """
+        self._events.add_settings(settings, metrics)
 
     def close(self) -> None:
         """Brings what is left to disk.
@@ -168,6 +188,19 @@ class _Events:
         for tag, image in images.items():
             made = self._summary.image(tag, image, dataformats="HWC")
             self._add(self._new(step=step, summary=made))
+
+    def add_texts(self, step: int, texts: Mapping[str, str]) -> None:
+        for tag, text in texts.items():
+            self._add(self._new(step=step, summary=self._summary.text(tag, text)))
+
+    def add_settings(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None:
+        plain = {
+            name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+            for name, value in settings.items()
+        }
+        made = self._summary.hparams(plain, dict.fromkeys(metrics))
+        for summary in made:
+            self._add(self._new(step=0, summary=summary))
 
     def flush(self) -> None:
         with writing(self._folder):

@@ -84,7 +84,15 @@ class EvalSettings(Section):
     split: str = setting("test", "of the data set: train, validation or test; 'all' of a folder")
     clips_dir: str = setting("", "a folder in the EchoNet layout, instead of the split")
     evaluators: tuple[str, ...] = setting(
-        ("overlap", "phase", "ejection_fraction", "calibration", "measures", "protocols"),
+        (
+            "overlap",
+            "phase",
+            "ejection_fraction",
+            "calibration",
+            "measures",
+            "protocols",
+            "window",
+        ),
         "what is computed; any may be 'package.module:Name'; the judge has its own section",
     )
     bootstrap_samples: int = setting(10_000, "for the intervals", least=1)
@@ -115,11 +123,20 @@ class JudgeSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class ReportSettings(Section):
-    """The page about a run."""
+    """The page about a run, or about several beside each other."""
 
     section: ClassVar[str] = "report"
 
-    num_clips: int = setting(3, "best, median and worst clips shown, of each", least=1)
+    num_clips: int = setting(
+        3,
+        "best, median and worst clips shown, of each; of a comparison, three times as many",
+        least=1,
+    )
+    compare: tuple[str, ...] = setting(
+        (),
+        "folders of runs, or of evaluations of one, that are put beside each other; the others are "
+        "compared with the first",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,6 +81,30 @@ def test_areas_as_a_table(tmp_path):
     ]
 
 
+def test_areas_come_back(tmp_path):
+    assert files.read_frames(tmp_path) == {}
+    curves = [
+        ("a,b", {"student": np.array([4.0, 3.0]), "reference": np.array([math.nan, 5.0])}),
+        ("c", {"student": np.array([1.0])}),
+    ]
+    files.write_frames(tmp_path, curves, ["student", "reference"])
+    found = files.read_frames(tmp_path)
+    assert list(found) == ["a,b", "c"]
+    np.testing.assert_array_equal(found["a,b"]["reference"], [math.nan, 5.0])
+    assert {model: area.tolist() for model, area in found["c"].items() if model == "student"} == {
+        "student": [1.0]
+    }
+
+
+@pytest.mark.parametrize(
+    "content", ["x,y\n1,2\n", "clip,frame,area_student_px\na,0,x\n", "clip,frame,s\na,1,2\n"]
+)
+def test_damaged_areas_are_named(tmp_path, content):
+    (tmp_path / "frames.csv").write_text(content)
+    with pytest.raises(UserError, match=r"frames\.csv.*not written by --stage=evaluate"):
+        files.read_frames(tmp_path)
+
+
 def test_finished_evaluations_are_found(tmp_path):
     files.write_metrics(files.folder(tmp_path, "test"), {})
     files.write_frames(files.folder(tmp_path, "unfinished"), [], [])

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from echodfkd_jax.runs.writers import Writer, read_lines
 
@@ -58,6 +59,30 @@ def test_images(tmp_path):
     writer.close()
     (image,) = _events(tmp_path).Images("frames")
     assert (image.step, image.height, image.width) == (5, 4, 6)
+
+
+def test_texts(tmp_path):
+    writer = Writer(tmp_path)
+    writer.write_texts(2, {"numbers": "| a |"})
+    writer.close()
+    (event,) = _events(tmp_path).Tensors("numbers/text_summary")
+    assert (event.step, event.tensor_proto.string_val) == (2, [b"| a |"])
+
+
+def test_settings_are_rows_of_the_table_of_runs(tmp_path):
+    writer = Writer(tmp_path)
+    settings = {"model.blocks": 3, "train.loss": "bce", "on": True, "structures": ["lv", "la"]}
+    writer.write_settings({**settings, "nothing": None}, ["validation/dice"])
+    writer.close()
+    tags = _events(tmp_path).PluginTagToContent("hparams")
+    start = HParamsPluginData.FromString(tags["_hparams_/session_start_info"])
+    told = start.session_start_info.hparams
+    assert told["model.blocks"].number_value == 3 and told["train.loss"].string_value == "bce"
+    assert told["on"].bool_value and told["structures"].string_value == '["lv", "la"]'
+    assert told["nothing"].string_value == "null"
+    experiment = HParamsPluginData.FromString(tags["_hparams_/experiment"]).experiment
+    assert [info.name.tag for info in experiment.metric_infos] == ["validation/dice"]
+    assert "_hparams_/session_end_info" in tags
 
 
 def test_a_line_cut_short_is_left_out(tmp_path):
