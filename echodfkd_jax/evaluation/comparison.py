@@ -86,7 +86,7 @@ class Comparison:
         self.candidates = list(candidates)
         self.names = [clip["name"] for clip in candidates[0].metrics["per_clip"]]
         self.ranked_by = str(candidates[0].metrics["ranked_by"])
-        self._bootstrap = {"num_samples": num_samples, "seed": seed}
+        self._bootstrap: dict[str, Any] = {"num_samples": num_samples, "seed": seed}
 
     def clips(self, candidate: Candidate) -> list[dict[str, float]]:
         """The numbers of every clip in the order of `names`."""
@@ -97,7 +97,7 @@ class Comparison:
         columns = np.stack([summary.column(self.clips(c), metric) for c in self.candidates])
         return np.where(np.isnan(columns).any(axis=0), math.nan, columns)
 
-    def values(self, metric: str) -> list[Entry]:
+    def values(self, metric: str) -> Sequence[Entry]:
         """The mean of a metric, of every candidate."""
         return self._means(metric)[0]
 
@@ -169,19 +169,19 @@ class Comparison:
             "most_different": [self.names[i] for i in self.most_different(len(self.names))],
         }
 
-    def _compare(self, section: str, metric: str) -> tuple[list[Entry], list[Entry]] | None:
+    def _compare(self, section: str, metric: str) -> tuple[Sequence[Entry], Sequence[Entry]] | None:
         found = self._correlations(metric) if section == "correlation" else self._means(metric)
         return found if found[0][0]["count"] else None
 
     def _means(
         self, metric: str, chosen: np.ndarray | slice = slice(None)
-    ) -> tuple[list[Entry], list[Entry]]:
+    ) -> tuple[Sequence[Entry], Sequence[Entry]]:
         columns = self.columns(metric)[:, chosen]
         values = [summary.mean_entry(column, **self._bootstrap) for column in columns]
         apart = [summary.mean_entry(c - columns[0], **self._bootstrap) for c in columns[1:]]
         return values, apart
 
-    def _correlations(self, metric: str) -> tuple[list[Entry], list[Entry]]:
+    def _correlations(self, metric: str) -> tuple[Sequence[Entry], Sequence[Entry]]:
         what, _, pair = metric.partition(f"/{STUDENT}_vs_")
         first = f"{what}/{STUDENT}"
         # The ejection fraction that is recorded has one name for all ways to measure it.

@@ -234,7 +234,7 @@ def _line(clip: Clip, split: str, shard: str) -> dict[str, Any]:
 
 def _arrays(clip: Clip) -> bytes:
     """Frames and masks; of what a clip has not, there is no array."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "frames": clip.frames,
         "reference_frames": clip.reference_frames,
         "reference_masks": clip.reference_masks,
