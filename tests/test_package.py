@@ -1,5 +1,6 @@
 """The package as somebody installs it: an empty environment, another folder than the checkout."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -58,3 +59,18 @@ def test_the_five_lines_of_the_readme_run(programs, tmp_path):
     assert sum(map(bool, lines.splitlines())) == 5
     (tmp_path / "five.py").write_text(lines)
     assert run(programs, tmp_path, "python", "five.py").startswith("EF ")
+
+
+@pytest.mark.slow
+def test_the_metadata_are_complete(programs, tmp_path):
+    program = (
+        "import importlib.metadata, json\n"
+        "found = importlib.metadata.metadata('echodfkd_jax')\n"
+        "print(json.dumps({name: found.get_all(name) for name in found}))"
+    )
+    found = json.loads(run(programs, tmp_path, "python", "-c", program))
+    assert {"Author", "Classifier", "Description", "Keywords", "Summary"} <= found.keys()
+    assert found["License-Expression"] == ["Apache-2.0"] and len(found["License-File"]) == 3
+    assert found["Description-Content-Type"] == ["text/markdown"]
+    assert "Programming Language :: Python :: 3.13" in found["Classifier"]
+    assert found["Project-URL"] == ["Paper, https://arxiv.org/abs/2409.07566"]
