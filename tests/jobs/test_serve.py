@@ -1,6 +1,7 @@
 """The page in a real browser: clips come back outlined, bad files are refused in words."""
 
 import importlib.resources
+import zipfile
 
 import pytest
 
@@ -45,6 +46,10 @@ def test_a_clip_comes_back_outlined_and_plays(page, clip_files):
     box = page.locator("#plot .u-over").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert abs(int(page.locator("#frame").input_value()) - 31.5) <= 2
+    with page.expect_download() as download:
+        page.get_by_role("link", name="COCO").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert "first_clip.coco/annotations.json" in archive.namelist()
 
 
 @pytest.mark.slow
