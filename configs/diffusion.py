@@ -1,7 +1,7 @@
 """A generator of clips of one's own: a small latent video model, learnt from any clip source.
 
     python main.py --config=configs/diffusion.py             prepare, train, generate
-    python main.py --config=configs/diffusion.py:smoke       the same in minutes, to see it run
+    python main.py --config=configs/diffusion.py:smoke       the same stages, to see them run
 
 By default it learns from clips of the built-in generator; `--config.dataset.name=folder` with
 `--config.dataset.manual_dir=MY_CLIPS` takes yours. It learns a frame auto-encoder and, on its
