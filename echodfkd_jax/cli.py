@@ -28,7 +28,9 @@ from echodfkd_jax.errors import PreemptedError, UserError
 
 # In the order in which "all" runs them; each is a module of `echodfkd_jax/jobs/`.
 ALL_STAGES = ("prepare", "train", "evaluate", "report")
-STAGES = (*ALL_STAGES, "predict", "serve", "export", "sweep", "import_student", "all")
+# The same where the network makes clips.
+GENERATOR_STAGES = ("prepare", "train", "generate")
+STAGES = (*ALL_STAGES, "generate", "predict", "serve", "export", "sweep", "import_student", "all")
 # These need no experiment: with the defaults they use the shipped student in the current folder.
 _WITHOUT_CONFIG = ("predict", "serve", "export", "evaluate")
 
@@ -105,7 +107,12 @@ def parse(argv: list[str]) -> Command:
     if left_over:
         raise UserError(f"argument {left_over[0]!r} is not a flag; write --name=value, see --help")
     _expand_paths(values.config)
-    return Command(values.config, ALL_STAGES if stage == "all" else (stage,))
+    return Command(values.config, _all_stages(values.config) if stage == "all" else (stage,))
+
+
+def _all_stages(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+    name = config.get("model", {}).get("name", "")
+    return GENERATOR_STAGES if settings.is_generator(name) else ALL_STAGES
 
 
 def _first_word(argv: list[str]) -> tuple[str, list[str]]:

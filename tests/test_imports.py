@@ -37,7 +37,7 @@ EDGES = {
     "runtime": set(),
     "synthesis": set(),
     "teachers": {"clips", "interop", "networks", "runs"},
-    "training": {"networks", "reporting", "runs"},
+    "training": {"networks", "reporting", "runs", "synthesis"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Stage `train`: a network learns the masks of a data set, or of clips made as it goes.
+"""Stage `train`: a network learns masks, or a generator of clips learns to make them.
 
 Reads the prepared data set (or the generator); writes `config.json`, `parameters.txt` (the weights
 by layer), `checkpoints/`, `metrics.jsonl` and TensorBoard events into `config.workdir`. Started
@@ -22,6 +22,7 @@ from echodfkd_jax import files
 from echodfkd_jax.datasets import generators, prepared, recipe
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures, check_structures, pick_structures
+from echodfkd_jax.networks.diffusion.latent_video import build_generator
 from echodfkd_jax.networks.registry import build_model, describe_model
 from echodfkd_jax.networks.shipped import load_student
 from echodfkd_jax.runs import run_config
@@ -30,18 +31,29 @@ from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.runs.writers import Writer
 from echodfkd_jax.settings import (
     AugmentSettings,
+    GeneratorSettings,
     InputSettings,
     ParallelSettings,
     TrainSettings,
     check_seed,
+    is_generator,
 )
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import structures_of
 from echodfkd_jax.training import announcements
-from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input, Shard
+from echodfkd_jax.training.clip_input import ClipInput
+from echodfkd_jax.training.generator_learning import GeneratorLearning
+from echodfkd_jax.training.input import (
+    DatasetInput,
+    GeneratorInput,
+    Input,
+    Shard,
+    TrainingData,
+)
 from echodfkd_jax.training.interruption import StopNotice
+from echodfkd_jax.training.mask_learning import MaskLearning
 from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first
-from echodfkd_jax.training.trainer import Trainer
+from echodfkd_jax.training.trainer import Learning, Trainer
 
 # What TensorBoard's table of runs shows beside the settings.
 _SCORES = ("validation/loss", "validation/dice")
@@ -60,10 +72,10 @@ def run(config: ml_collections.ConfigDict) -> None:
     """
     settings = TrainSettings.of(config.train)
     inputs = InputSettings.of(config.input)
-    augment = AugmentSettings.of(config.augment)
     devices = ParallelSettings.of(config.parallel)
     check_seed(config.seed)
-    _check_model(run_config.network_fields(config))
+    AugmentSettings.of(config.augment)
+    _check_model(config)
     known = recipe.REGISTERED.get(config.dataset.name)
     if known is not None and known.is_generated:  # Recorded clips are continued.
         inputs.check_windows(config.dataset.num_frames)
@@ -71,11 +83,15 @@ def run(config: ml_collections.ConfigDict) -> None:
     join(devices)
     with contextlib.ExitStack() as held:
         on_first(lambda: _hold(files.path_of(config.workdir), held))
-        _train(config, settings, inputs, augment, devices)
+        _train(config, settings, inputs, devices)
 
 
-def _check_model(fields: dict[str, Any]) -> None:
+def _check_model(config: ml_collections.ConfigDict) -> None:
     """Refuses a network that cannot be before anything is opened."""
+    fields = run_config.network_fields(config)
+    if is_generator(config.model.name):
+        build_generator(**config.model)
+        return
     if fields.get("dtype") == "auto":
         fields["dtype"] = "float32"  # Nobody may ask for the devices before the processes have met.
     build_model(**fields)
@@ -92,7 +108,6 @@ def _train(
     config: ml_collections.ConfigDict,
     settings: TrainSettings,
     inputs: InputSettings,
-    augment: AugmentSettings,
     devices: ParallelSettings,
 ) -> None:
     checkpoints = Checkpoints(config.workdir, keep_latest=settings.keep_checkpoints)
@@ -103,18 +118,10 @@ def _train(
         return
     parallel = Parallel(devices, settings.batch_size, accumulate_steps=settings.accumulate_steps)
     shard = Shard(parallel.process_index, parallel.num_processes, settings.accumulate_steps)
-    data = on_all(lambda: _open_input(config, inputs, settings, shard))
-    trainer = Trainer(
-        run_config.network_fields(config),
-        data,
-        parallel,
-        settings,
-        augment=augment,
-        seed=config.seed,
-        saved=saved,
-        begin_with=_first_weights(config, settings) if progress.step == 0 else None,
-    )
-    on_first(lambda: _begin(config, trainer, first=progress.step == 0))
+    first = progress.step == 0
+    data, learning = on_all(lambda: _open(config, inputs, settings, shard, first=first))
+    trainer = Trainer(learning, data, parallel, settings, saved=saved)
+    on_first(lambda: _begin(config, trainer, first=first))
     announcements.beginning(config, parallel, trainer, progress)
     with StopNotice() as notice:
         progress = trainer.fit(config.workdir, checkpoints, progress, told_to_stop=notice.arrived)
@@ -178,6 +185,44 @@ def _begin(config: ml_collections.ConfigDict, trainer: Trainer, *, first: bool) 
         writer.write_settings(run_config.deciding(config), _SCORES)
     finally:
         writer.close()
+
+
+def _open(
+    config: ml_collections.ConfigDict,
+    settings: InputSettings,
+    train: TrainSettings,
+    shard: Shard,
+    *,
+    first: bool,
+) -> tuple[TrainingData, Learning]:
+    """What is learnt from, and what is learnt; `first`: not from a checkpoint."""
+    augment = AugmentSettings.of(config.augment)
+    if not is_generator(config.model.name):
+        data = _open_input(config, settings, train, shard)
+        learning = MaskLearning(
+            run_config.network_fields(config),
+            data,
+            train,
+            augment=augment,
+            seed=config.seed,
+            begin_with=_first_weights(config, train) if first else None,
+        )
+        return data, learning
+    generator = GeneratorSettings.of(config.generator)
+    learning = GeneratorLearning(
+        build_generator(**config.model), generator, train, augment=augment, seed=config.seed
+    )
+    folder = prepared.directory(recipe.fields_of(config), config.teacher.to_dict())
+    clips = ClipInput(
+        prepared.open_split(folder, "train"),
+        prepared.open_split(folder, "validation"),
+        settings,
+        fps=generator.fps,
+        batch_size=train.batch_size,
+        seed=config.seed,
+        shard=shard,
+    )
+    return clips, learning
 
 
 def _open_input(

@@ -14,6 +14,7 @@ from echodfkd_jax.settings.experiment import (
     SweepSettings,
     TeacherSettings,
 )
+from echodfkd_jax.settings.generation import GenerateSettings, GeneratorSettings, is_generator
 from echodfkd_jax.settings.prompts import Prompts
 from echodfkd_jax.settings.section import Section
 from echodfkd_jax.settings.training import (
@@ -38,7 +39,9 @@ SECTIONS: tuple[type[Section], ...] = (
     InputSettings,
     AugmentSettings,
     TrainSettings,
+    GeneratorSettings,
     ParallelSettings,
+    GenerateSettings,
     EvalSettings,
     JudgeSettings,
     ReportSettings,
@@ -56,6 +59,8 @@ __all__ = [
     "DatasetSettings",
     "EvalSettings",
     "ExportSettings",
+    "GenerateSettings",
+    "GeneratorSettings",
     "ImportStudentSettings",
     "InputSettings",
     "JudgeSettings",
@@ -73,6 +78,7 @@ __all__ = [
     "check_seed",
     "default_config",
     "describe",
+    "is_generator",
 ]
 
 

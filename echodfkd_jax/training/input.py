@@ -10,7 +10,7 @@ by part where gradients are accumulated, they are the batch that one process alo
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -50,18 +50,14 @@ class Shard:
 
 
 @runtime_checkable
-class Input(Protocol):
+class TrainingData(Protocol):
     """What training reads.
 
     Attributes:
         steps_per_pass: steps in which every training clip is seen once.
-        target: what is learnt, as `config.input.target` names it.
-        structures: that are learnt.
     """
 
     steps_per_pass: int
-    target: str
-    structures: Structures
 
     def batch(self, step: int) -> Batch:
         """The training batch of a step, counted from 0."""
@@ -75,6 +71,19 @@ class Input(Protocol):
         """The validation windows, the same at every call, with `weight` 0 for padding."""
         ...
 
+
+@runtime_checkable
+class Input(TrainingData, Protocol):
+    """What training reads for masks.
+
+    Attributes:
+        target: what is learnt, as `config.input.target` names it.
+        structures: that are learnt.
+    """
+
+    target: str
+    structures: Structures
+
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """`video` uint8 (b, t, h, w, 1) and `target` (b, t, h, w, s); to be compiled with the step.
 
@@ -83,8 +92,96 @@ class Input(Protocol):
         ...
 
 
-class DatasetInput:
-    """Windows of prepared clips: shuffled at every pass, a random start at every visit.
+class WindowInput:
+    """Windows of clips: shuffled at every pass, a random start at every visit.
+
+    Attributes:
+        steps_per_pass: steps in which every training clip is seen once.
+    """
+
+    def __init__(
+        self,
+        train: Any,
+        validation: Any,
+        window: Callable[[Any, np.random.Generator], Batch],
+        *,
+        num_threads: int,
+        batch_size: int,
+        seed: int,
+        shard: Shard = Shard(),
+    ) -> None:
+        """Opens nothing and reads nothing yet.
+
+        Args:
+            train: what is learnt from: its number, and each by its index.
+            validation: what is validated on, likewise.
+            window: cuts a window out of one of them.
+            num_threads: that read ahead.
+            batch_size: windows per step, over all processes.
+            seed: of the order and the windows.
+            shard: rows of this process.
+
+        Raises:
+            UserError: there are fewer training clips than a batch holds, or none to validate on.
+        """
+        if len(train) < batch_size:
+            raise UserError(
+                f"config.train.batch_size={batch_size} is more than the {len(train)} training "
+                f"clips; use at most {len(train)}, or prepare more (config.dataset.num_train)"
+            )
+        if len(validation) == 0:
+            raise UserError("there are no validation clips; set config.dataset.num_validation")
+        self.steps_per_pass, self._num_threads = len(train) // batch_size, num_threads
+        self._rows = batch_size // shard.count
+        piece = self._rows // shard.micro_batches
+        self._train = (
+            grain.MapDataset.source(train)
+            .seed(seed)
+            .shuffle()
+            .random_map(window)
+            .batch(piece, drop_remainder=True)
+        )
+        # Of neighbouring pieces each process takes one, until a micro-batch is full, then a batch.
+        pieces = self.steps_per_pass * shard.micro_batches * shard.count
+        self._train = self._train[:pieces][shard.index :: shard.count]
+        if shard.micro_batches > 1:
+            self._train = self._train.batch(shard.micro_batches, batch_fn=_concatenate)
+        self._train = self._train.repeat()
+        # Another seed than training's; one window per clip, the same at every epoch.
+        validation_windows = (
+            grain.MapDataset.source(validation)
+            .seed(seed + 1)
+            .random_map(window)
+            .batch(self._rows, drop_remainder=False)
+        )
+        self._first_validation = validation_windows[:1]
+        self._validation = validation_windows[shard.index :: shard.count]
+        self._validation_steps = -(-len(validation) // batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """See `Input`."""
+        return _at(self._train, step)
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """See `Input`."""
+        return iter(self._train[first_step:].to_iter_dataset(self._read_options()))
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """See `Input`."""
+        batches = iter(self._validation.to_iter_dataset(self._read_options()))
+        for _ in range(self._validation_steps):
+            batch = next(batches, None)
+            # The processes before this one may have read the last windows.
+            shown = batch or _at(self._first_validation, 0)
+            yield _pad(shown, self._rows, empty=batch is None)
+
+    def _read_options(self) -> grain.ReadOptions:
+        threads = self._num_threads
+        return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+
+
+class DatasetInput(WindowInput):
+    """Windows of prepared clips with their masks.
 
     A clip shorter than the window is continued with its last frame.
     """
@@ -114,73 +211,26 @@ class DatasetInput:
         Raises:
             UserError: there are fewer training clips than a batch holds, or none to validate on.
         """
-        if len(train) < batch_size:
-            raise UserError(
-                f"config.train.batch_size={batch_size} is more than the {len(train)} training "
-                f"clips; use at most {len(train)}, or prepare more (config.dataset.num_train)"
-            )
-        if len(validation) == 0:
-            raise UserError("there are no validation clips; set config.dataset.num_validation")
-        self.steps_per_pass, self.target = len(train) // batch_size, settings.target
-        self.structures = structures
-        self._settings = settings
-        self._rows = batch_size // shard.count
-        piece = self._rows // shard.micro_batches
+        self.target, self.structures = settings.target, structures
         kept = {
             "target": settings.target,
             "structures": structures,
             "budget": Budget(int(settings.cache_gib * 2**30)),
         }
-        window = Window(settings.window_frames, settings.subsample)
-        self._train = (
-            grain.MapDataset.source(Decoded(clips=train, **kept))
-            .seed(seed)
-            .shuffle()
-            .random_map(window)
-            .batch(piece, drop_remainder=True)
+        super().__init__(
+            Decoded(clips=train, **kept),
+            Decoded(clips=validation, **kept),
+            Window(settings.window_frames, settings.subsample),
+            num_threads=settings.num_threads,
+            batch_size=batch_size,
+            seed=seed,
+            shard=shard,
         )
-        # Of neighbouring pieces each process takes one, until a micro-batch is full, then a batch.
-        pieces = self.steps_per_pass * shard.micro_batches * shard.count
-        self._train = self._train[:pieces][shard.index :: shard.count]
-        if shard.micro_batches > 1:
-            self._train = self._train.batch(shard.micro_batches, batch_fn=_concatenate)
-        self._train = self._train.repeat()
-        # Another seed than training's; one window per clip, the same at every epoch.
-        validation_windows = (
-            grain.MapDataset.source(Decoded(clips=validation, **kept))
-            .seed(seed + 1)
-            .random_map(window)
-            .batch(self._rows, drop_remainder=False)
-        )
-        self._first_validation = validation_windows[:1]
-        self._validation = validation_windows[shard.index :: shard.count]
-        self._validation_steps = -(-len(validation) // batch_size)
-
-    def batch(self, step: int) -> Batch:
-        """See `Input`."""
-        return _at(self._train, step)
-
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """See `Input`."""
-        return iter(self._train[first_step:].to_iter_dataset(self._read_options()))
-
-    def validation_batches(self) -> Iterator[Batch]:
-        """See `Input`."""
-        batches = iter(self._validation.to_iter_dataset(self._read_options()))
-        for _ in range(self._validation_steps):
-            batch = next(batches, None)
-            # The processes before this one may have read the last windows.
-            shown = batch or _at(self._first_validation, 0)
-            yield _pad(shown, self._rows, empty=batch is None)
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """See `Input`."""
         names = ("video", "target", "frame_weights")
         return {name: batch[name] for name in names if name in batch}
-
-    def _read_options(self) -> grain.ReadOptions:
-        threads = self._settings.num_threads
-        return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
 
 
 class GeneratorInput:

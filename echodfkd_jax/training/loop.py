@@ -7,7 +7,7 @@ from echodfkd_jax.errors import PreemptedError, UserError
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.settings import TrainSettings
-from echodfkd_jax.training.input import Input
+from echodfkd_jax.training.input import TrainingData
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel, on_first
 from echodfkd_jax.training.state import TrainState, to_tree
@@ -20,7 +20,7 @@ def fit(
     state: TrainState,
     progress: Progress,
     *,
-    data: Input,
+    data: TrainingData,
     settings: TrainSettings,
     steps_per_epoch: int,
     parallel: Parallel,
@@ -94,18 +94,21 @@ def fit(
 
 
 def validate(
-    state: TrainState, data: Input, parallel: Parallel, eval_step: Callable[[Any, Any], Any]
+    state: TrainState,
+    data: TrainingData,
+    parallel: Parallel,
+    eval_step: Callable[[Any, Any], Any],
 ) -> dict[str, float]:
-    """Mean loss and Dice over all validation windows, as `validation/...` tags."""
-    total = {"loss_sum": 0.0, "dice_sum": 0.0, "count": 0.0}
+    """Means over all validation windows of what the step sums, as `validation/...` tags."""
+    total: dict[str, float] = {}
     scores = [
         eval_step(state.variables, parallel.shard(batch)) for batch in data.validation_batches()
     ]
     for metrics in map(parallel.first, scores):
-        total = {name: total[name] + float(metrics[name]) for name in total}
+        total = {name: total.get(name, 0.0) + float(value) for name, value in metrics.items()}
+    count = total.pop("count")
     return {
-        "validation/loss": total["loss_sum"] / total["count"],
-        "validation/dice": total["dice_sum"] / total["count"],
+        f"validation/{name.removesuffix('_sum')}": value / count for name, value in total.items()
     }
 
 
@@ -113,11 +116,16 @@ def _line(
     progress: Progress, settings: TrainSettings, train_loss: float, scores: dict[str, float]
 ) -> str:
     """An epoch in one line."""
+    others = (
+        f", {tag.removeprefix('validation/').capitalize()} {score:.3f}"
+        for tag, score in sorted(scores.items())
+        if tag != "validation/loss"
+    )
     return (
         f"epoch {progress.epoch}/{settings.num_epochs}, step {progress.step}: "
         f"train loss {train_loss:.4f}, "
-        f"validation loss {scores['validation/loss']:.4f}, "
-        f"Dice {scores['validation/dice']:.3f}"
+        f"validation loss {scores['validation/loss']:.4f}"
+        + "".join(others)
         + (" (best)" if progress.best_step == progress.step else "")
     )
 

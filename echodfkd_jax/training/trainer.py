@@ -1,33 +1,49 @@
-"""A run's training: the network, what is learnt from, and the compiled steps."""
+"""A run's training: what is learnt, what it is learnt from, and the compiled steps."""
 
 import contextlib
-import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 from clu import parameter_overview
 
 from echodfkd_jax import files
-from echodfkd_jax.masks import LV
-from echodfkd_jax.networks.registry import build_model
-from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.runs import checkpoints as checkpoint_files
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.runs.writers import Writer
-from echodfkd_jax.settings import AugmentSettings, TrainSettings
-from echodfkd_jax.training import loop, state, step
-from echodfkd_jax.training.augmentation import make_augment
-from echodfkd_jax.training.input import Input
-from echodfkd_jax.training.losses import find_loss
+from echodfkd_jax.settings import TrainSettings
+from echodfkd_jax.training import loop, state
+from echodfkd_jax.training.input import Batch, TrainingData
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel, from_first, is_first
 
-# Clips in TensorBoard's picture of validation frames.
-_NUM_EXAMPLES = 4
+
+@runtime_checkable
+class Learning(Protocol):
+    """What a trainer learns: the first state, the steps, and something to look at.
+
+    The steps are per-device functions, see `step.py`; `axis_name` is that of the devices.
+    """
+
+    def create_state(self, optimizer: optax.GradientTransformation) -> state.TrainState:
+        """The state before the first step."""
+        ...
+
+    def train_step(
+        self, optimizer: optax.GradientTransformation, axis_name: str | None
+    ) -> Callable[[Any, Any], Any]:
+        """`step(state, batch)` gives the next state and `loss_sum`, `count`, `grad_norm`, ..."""
+        ...
+
+    def eval_step(self, axis_name: str | None) -> Callable[[Any, Any], Any]:
+        """`step(variables, batch)` gives sums over the batch: `loss_sum`, others, and `count`."""
+        ...
+
+    def examples(self, variables: dict[str, Any], batch: Batch) -> dict[str, np.ndarray]:
+        """Pictures by name, uint8 (h, w, 3), from some validation windows."""
+        ...
 
 
 class Trainer:
@@ -41,62 +57,36 @@ class Trainer:
 
     def __init__(
         self,
-        model: Mapping[str, Any],
-        data: Input,
+        learning: Learning,
+        data: TrainingData,
         parallel: Parallel,
         settings: TrainSettings,
         *,
-        augment: AugmentSettings,
-        seed: int,
         saved: Mapping[str, Any] | None = None,
-        begin_with: Mapping[str, Any] | None = None,
     ) -> None:
         """Makes the state; nothing is compiled before it is needed.
 
         Args:
-            model: section `config.model`: `name` and the network's fields.
+            learning: what is learnt.
             data: what is learnt from.
             parallel: the devices.
             settings: of `config.train`.
-            augment: of `config.augment`.
-            seed: of the first weights and of all that is drawn.
             saved: what a checkpoint held; None: from the start.
-            begin_with: the network's variables at the start; None: random ones.
 
         Raises:
-            UserError: the network or the loss is unknown or lacks a field.
             ValueError: `saved` belongs to another network.
         """
-        self._data, self._parallel, self._settings = data, parallel, settings
+        self._learning, self._data = learning, data
+        self._parallel, self._settings = parallel, settings
         self.steps_per_epoch = settings.steps_per_epoch or data.steps_per_pass
         self.num_steps = settings.num_epochs * self.steps_per_epoch
         self._schedule = state.make_schedule(settings, self.num_steps)
         optimizer = state.make_optimizer(settings, self._schedule)
-        shared_over = parallel.axis_name if settings.sync_batch_norm else None
-        lone_model = build_model(**model)  # For what runs outside the devices' axis.
-        if begin_with is None:
-            made = state.create_state(lone_model, optimizer, seed)
-        else:
-            made = state.state_of(jax.tree.map(jnp.asarray, dict(begin_with)), optimizer)
+        made = learning.create_state(optimizer)
         self.state = from_first(state.from_tree(made, dict(saved)) if saved else made)
-        shared = {
-            "model": build_model(**model, axis_name=shared_over),
-            "expand": data.expand,
-            "axis_name": parallel.axis_name,
-            "loss": find_loss(settings.loss),
-        }
-        learn = functools.partial(
-            step.train_step,
-            optimizer=optimizer,
-            accumulate_steps=settings.accumulate_steps,
-            augment=make_augment(augment, seed),
-            **shared,
-        )
-        self._train_step = parallel.compile(learn, donate=True)
-        self._eval_step = parallel.compile(functools.partial(step.eval_step, **shared))
-        self._predict_step = jax.jit(
-            functools.partial(step.predict_step, model=lone_model, expand=data.expand)
-        )
+        axis_name = parallel.axis_name
+        self._train_step = parallel.compile(learning.train_step(optimizer, axis_name), donate=True)
+        self._eval_step = parallel.compile(learning.eval_step(axis_name))
 
     @property
     def overview(self) -> str:
@@ -142,7 +132,9 @@ class Trainer:
             def write_examples(state: Any, epoch: int, step: int) -> None:
                 del epoch
                 if writer is not None:
-                    writer.write_images(step, {"validation/frames": self._examples(state)})
+                    batch = next(iter(self._data.validation_batches()))
+                    variables = self._parallel.first(state).variables
+                    writer.write_images(step, self._learning.examples(variables, batch))
 
             monitor = Monitor(
                 write=lambda step, scalars: write_scalars(
@@ -173,26 +165,3 @@ class Trainer:
                 write_examples=write_examples,
                 told_to_stop=told_to_stop,
             )
-
-    def _examples(self, state: Any) -> np.ndarray:
-        """Some validation clips with what was wanted and what was said, one below the other."""
-        batch = next(iter(self._data.validation_batches()))
-        shown = jax.device_get(self._predict_step(self._parallel.first(state).variables, batch))
-        count = int(np.sum(batch["weight"]))  # The rest is padding.
-        rows = [
-            clip_strip(
-                shown["video"][clip, ..., 0],
-                {
-                    self._data.target: shown["target"][clip, ..., 0],
-                    "student": shown["predicted"][clip, ..., 0],
-                    **{
-                        structure: shown["predicted"][clip, ..., number]
-                        for number, structure in enumerate(self._data.structures)
-                        if structure != LV
-                    },
-                },
-                num_frames=4,
-            )
-            for clip in range(min(count, _NUM_EXAMPLES))
-        ]
-        return np.concatenate(rows)

@@ -1,10 +1,21 @@
 import pytest
 
-from configs import camus, echonet_dynamic, echonet_synthetic, student, synthetic, teacher
+from configs import (
+    camus,
+    diffusion,
+    echonet_dynamic,
+    echonet_synthetic,
+    student,
+    synthetic,
+    teacher,
+)
 from echodfkd_jax.datasets import recipe
+from echodfkd_jax.networks.diffusion.latent_video import build_generator
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.settings import (
     AugmentSettings,
+    GenerateSettings,
+    GeneratorSettings,
     InputSettings,
     ParallelSettings,
     TrainSettings,
@@ -24,6 +35,17 @@ def test_every_mode_is_accepted_by_what_reads_it(module, mode):
     ParallelSettings(**config.parallel)
     AugmentSettings(**config.augment)
     build_model(**config.model)
+
+
+@pytest.mark.parametrize("mode", diffusion.MODES)
+def test_the_generators_configuration_is_accepted_by_what_reads_it(mode):
+    config = diffusion.get_config(mode)
+    TrainSettings(**config.train)
+    InputSettings(**config.input)
+    GeneratorSettings(**config.generator)
+    GenerateSettings(**config.generate)
+    build_generator(**config.model)
+    assert recipe.resolve(config.dataset.to_dict(), config.teacher.to_dict())
 
 
 def test_paper_mode_is_the_published_recipe():

@@ -51,6 +51,7 @@ class Churn(NamedTuple):
     inflation: float = 1.003
 
 
+FREE_ECHO_CHURN = Churn()
 NO_CHURN = Churn(amount=0.0)
 
 

@@ -7,6 +7,7 @@ the base moves more than the apex, and single regions may lag.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -279,6 +280,33 @@ def to_reference(
         ),
     )
     return jnp.sign(u) * u0, v0
+
+
+def points_at_rest(
+    anatomy: Anatomy, motion: Motion, pose: Pose, side_px: int
+) -> Float[Array, "t h w 2"]:
+    """Where the tissue that every pixel of every frame shows lies at end-diastole.
+
+    Pure: jit- and vmap-able.
+
+    Args:
+        anatomy: of the heart.
+        motion: of all frames.
+        pose: of the heart in the picture.
+        side_px: of the frames.
+
+    Returns:
+        Heart coordinates in pixels; the same point is the same piece of tissue.
+    """
+    along = 1.0 * jnp.arange(side_px)
+    y, x = jnp.meshgrid(along, along, indexing="ij")
+
+    def frame(number: Array) -> Array:
+        now = at_frame(motion, number)
+        u, v = heart_coordinates(anatomy, now, pose, x, y)
+        return jnp.stack(to_reference(anatomy, now, u, v), -1)
+
+    return jax.lax.map(frame, jnp.arange(len(motion.contraction)))
 
 
 def volume(anatomy: Anatomy, motion: Motion) -> Float[Array, ""]:

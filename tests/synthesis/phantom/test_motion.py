@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from echodfkd_jax.synthesis.diffusion import carrying
 from echodfkd_jax.synthesis.phantom.anatomy import sample_anatomy
 from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.motion import (
@@ -14,6 +15,7 @@ from echodfkd_jax.synthesis.phantom.motion import (
     half_widths,
     heart_coordinates,
     image_coordinates,
+    points_at_rest,
     sample_motion,
     to_reference,
     volume,
@@ -121,3 +123,28 @@ def test_image_coordinates_are_the_inverse_of_heart_coordinates(heart):
     back_u, back_v = heart_coordinates(heart, motion, pose, x, y)
     np.testing.assert_allclose(back_u, u, atol=1e-3)
     np.testing.assert_allclose(back_v, v, atol=1e-3)
+
+
+def test_noise_that_is_carried_stays_on_its_side_of_the_outline():
+    heart = sample_anatomy(Draws(jax.random.key(2)), Grade.CLEAR)
+    pose = Pose(*(jnp.asarray(each, jnp.float32) for each in (56.0, 12.0, 0.1)))
+    two = drawn(2, 40)._replace(
+        contraction=jnp.asarray([0.0, 1.0]),
+        opening=jnp.zeros(2),
+        drift=jnp.zeros((2, 2)),
+        rock=jnp.zeros(2),
+    )
+    y, x = jnp.meshgrid(jnp.arange(112.0), jnp.arange(112.0), indexing="ij")
+    frames = [at_frame(two, jnp.asarray(number)) for number in range(2)]
+    rest, systole = (
+        np.asarray(cavity_mask(heart, now, *heart_coordinates(heart, now, pose, x, y)))
+        for now in frames
+    )
+    assert systole.sum() < 0.6 * rest.sum()  # The heart does beat.
+    sources = carrying.sources(np.asarray(points_at_rest(heart, two, pose, 112)))[1]
+    there = sources >= 0
+    was_inside = rest.ravel()[sources]
+    assert there.mean() > 0.7
+    assert np.sum((was_inside != systole) & there) < 0.15 * np.sum((rest != systole) & there)
+    # What changes sides is trabeculae: contraction presses them out of the outline, never into it.
+    assert np.sum(~was_inside & systole & there) < 0.01 * systole.sum()
