@@ -33,6 +33,7 @@ EVALUATORS = {
     "measures": "echodfkd_jax.evaluation.measures:Measures",
     "protocols": "echodfkd_jax.evaluation.protocols:Protocols",
     "window": "echodfkd_jax.evaluation.window:Window",
+    "trust": "echodfkd_jax.evaluation.trust:Trust",
 }
 
 

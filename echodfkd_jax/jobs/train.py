@@ -25,6 +25,7 @@ from echodfkd_jax.masks import LV_ALONE, Structures, check_structures, pick_stru
 from echodfkd_jax.networks.diffusion.latent_video import build_generator
 from echodfkd_jax.networks.registry import build_model, describe_model
 from echodfkd_jax.networks.shipped import load_student
+from echodfkd_jax.prediction.trusting import weigh
 from echodfkd_jax.runs import run_config
 from echodfkd_jax.runs.checkpoints import Checkpoints, all_steps
 from echodfkd_jax.runs.progress import Progress
@@ -250,6 +251,7 @@ def _open_input(
         batch_size=train.batch_size,
         seed=config.seed,
         structures=structures,
+        weigh=weigh(settings.min_expected_dice) if settings.min_expected_dice else None,
         shard=shard,
     )
 

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from echodfkd_jax.masks import LV_ALONE, MASK_THRESHOLD
-from echodfkd_jax.measurement import disks
-from echodfkd_jax.measurement.beats import Beat, Beats, describe_beats, find_beats
+from echodfkd_jax.measurement import disks, verdict
+from echodfkd_jax.measurement.beats import Beat, describe_beats, find_beats
 from echodfkd_jax.measurement.ejection_fraction import ejection_fraction_percent
 from echodfkd_jax.measurement.measures import Measure, measure_clip
+from echodfkd_jax.measurement.trust import Trust
 from echodfkd_jax.measurement.view import MAX_UNSURE_BAND, View, describe_view
 from echodfkd_jax.types import NamedMasks, SoftMask
 
@@ -50,10 +51,14 @@ class ClipReport:
         heart_rate_spread_per_min: standard deviation from beat to beat; nan when unknown.
         confidence: 0..1, the least of: how well the curve repeats itself, in how many frames the
             mask looks like a ventricle, how sure the masks are, how well the beats agree; at most
-            one half when the rhythm is irregular, when there is one whole beat only, or when the
-            view does not look like an apical four-chamber view.
-        remarks: plain sentences about what makes the numbers unreliable; none when nothing does.
+            one half when the rhythm is irregular, when there is one whole beat only, when the
+            view does not look like an apical four-chamber view, or when left and right are in
+            doubt.
+        verdict: "reliable", "look twice" or "do not use", see `verdict`.
+        remarks: the reasons for it, plain sentences; none when nothing makes the numbers
+            unreliable.
         measures: what else the structures say, by name; see `measures`.
+        trust: how far the outlines are to be trusted; None where nobody judged them.
     """
 
     beats: tuple[BeatNumbers, ...]
@@ -63,8 +68,10 @@ class ClipReport:
     heart_rate_per_min: float
     heart_rate_spread_per_min: float
     confidence: float
+    verdict: str
     remarks: tuple[str, ...]
     measures: Mapping[str, Measure]
+    trust: Trust | None
 
 
 def report_clip(
@@ -75,8 +82,9 @@ def report_clip(
     view: View | None = None,
     *,
     structures: NamedMasks | None = None,
-    sides_known: bool = True,
+    side_doubt: str = "",
     beats: Sequence[Beat] | None = None,
+    trust: Trust | None = None,
 ) -> ClipReport:
     """Finds the beats in a clip's soft masks and measures each of them.
 
@@ -88,8 +96,10 @@ def report_clip(
         view: `describe_view` of the masks as the network gave them, where `mask` was refined
             since; None: of `mask`.
         structures: the soft masks of all structures; None: of the left ventricle alone.
-        sides_known: whether the septum is on the left of the picture, see `measure_clip`.
+        side_doubt: a remark where it could not be told whether the septum is on the left of the
+            picture; nothing is said of either side then.
         beats: whose frames somebody named; None: they are found.
+        trust: how far the outlines are to be trusted; None: nobody judged them.
     """
     binary = mask > MASK_THRESHOLD
     area = np.count_nonzero(binary, axis=(1, 2)).astype(np.float64)
@@ -103,12 +113,13 @@ def report_clip(
     view = view or describe_view(mask)
     by_disks = np.array([beat.ef_disks_percent for beat in measured])
     unsure = min(view.unsure_band / MAX_UNSURE_BAND, 1.0)
-    alone = _is_alone(found)
+    alone = verdict.is_alone(found)
     factors = [view.plausible, 1 - unsure / 2, 0.5 if alone else found.periodicity]
-    if not view.four_chamber:
+    if not view.four_chamber or side_doubt:
         factors.append(0.5)
     if len(measured) > 1:
         factors.append(max(0.0, 1 - float(by_disks.std()) / 20))  # 20 points apart: worthless.
+    given = verdict.give(found, view, trust, side_doubt)
     return ClipReport(
         beats=measured,
         ef_area_percent=_mean(np.array([beat.ef_area_percent for beat in measured])),
@@ -117,13 +128,15 @@ def report_clip(
         heart_rate_per_min=found.rate_per_min,
         heart_rate_spread_per_min=found.spread_per_min,
         confidence=min(factors) if measured else 0.0,
-        remarks=_remarks(found, view),
+        verdict=given.word,
+        remarks=given.reasons,
         measures=measure_clip(
             structures or NamedMasks(mask[..., None], LV_ALONE),
             found.beats,
             pixel_spacing_mm,
-            sides_known=sides_known,
+            sides_known=not side_doubt,
         ),
+        trust=trust,
     )
 
 
@@ -143,35 +156,6 @@ def _measure(
         edv_ml=disks.volume_ml(volumes[0], pixel_spacing_mm),
         esv_ml=disks.volume_ml(volumes[1], pixel_spacing_mm),
     )
-
-
-def _remarks(found: Beats, view: View) -> tuple[str, ...]:
-    remarks = []
-    if not found.beats and found.begun:
-        remarks.append(
-            "The only contraction had begun before the first frame, so there is no ejection "
-            "fraction."
-        )
-    elif not found.beats:
-        remarks.append("No contraction was found, so there is no ejection fraction.")
-    elif not found.whole_beat:
-        remarks.append("The clip does not show one whole beat; the ejection fraction is a guess.")
-    elif _is_alone(found):
-        remarks.append("The clip shows one whole beat only; there is no other to compare it with.")
-    if found.irregular:
-        spread = found.spread_per_min
-        rates = (
-            "" if math.isnan(spread) else f" ({found.rate_per_min:.0f} +- {spread:.0f} a minute)"
-        )
-        remarks.append(f"The rhythm is irregular{rates}; one beat is not like the next.")
-    if not view.four_chamber:
-        remarks.append("To the model this does not look like an apical four-chamber view.")
-    return tuple(remarks)
-
-
-def _is_alone(found: Beats) -> bool:
-    """Whether one whole beat is all that can be seen, so that nothing repeats itself."""
-    return len(found.beats) == 1 and found.whole_beat and found.periodicity == 0
 
 
 def _mean(values: Float64[np.ndarray, "n"]) -> float:

@@ -17,6 +17,8 @@ STUDENTS = {
     "small": _WEIGHTS / "student_small.safetensors",
 }
 TEACHER = _WEIGHTS / "unet.safetensors"
+# Judges outlines, see `networks.trust`.
+TRUST = _WEIGHTS / "trust.safetensors"
 
 
 def load_student(weights: files.PathLike = "best") -> LoadedNetwork:

@@ -17,6 +17,7 @@ from echodfkd_jax.masks import LV
 from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.beats import Beat
 from echodfkd_jax.measurement.clip_report import ClipReport, report_clip
+from echodfkd_jax.measurement.trust import Trust
 from echodfkd_jax.measurement.view import View
 from echodfkd_jax.reporting import predictions
 from echodfkd_jax.types import NamedMasks, SoftMask
@@ -82,6 +83,7 @@ def measure(
     view: View,
     doubt: str,
     beats: Sequence[Beat] | None = None,
+    trust: Trust | None = None,
 ) -> ClipReport:
     """Measures a clip's masks.
 
@@ -91,22 +93,22 @@ def measure(
         fps: frames per second; nan when unknown.
         times_s: of every frame, where they are not evenly spaced.
         view: of the masks as the network gave them.
-        doubt: a remark where it could not be told whether left and right are exchanged; it halves
-            the confidence, and nothing is said of either side.
+        doubt: a remark where it could not be told whether left and right are exchanged.
         beats: whose frames somebody named; None: they are found.
+        trust: how far the masks are to be trusted; None: nobody judged them.
     """
     square, side_mm = _with_square_pixels(masks, fitted)
-    report = report_clip(
+    return report_clip(
         square.of(LV),
         fps,
         side_mm,
         times_s,
         view=view,
         structures=square,
-        sides_known=not doubt,
+        side_doubt=doubt,
         beats=beats,
+        trust=trust,
     )
-    return _doubted(report, doubt)
 
 
 def write(
@@ -202,11 +204,3 @@ def _with_square_pixels(masks: NamedMasks, fitted: inputs.Fitted) -> tuple[Named
     """All structures' masks in pixels as high as wide, and their side in mm; nan when unknown."""
     made = [inputs.with_square_pixels(masks.of(name), fitted) for name in masks.structures]
     return NamedMasks(np.stack([mask for mask, _ in made], axis=-1), masks.structures), made[0][1]
-
-
-def _doubted(report: ClipReport, remark: str) -> ClipReport:
-    if not remark:
-        return report
-    return dataclasses.replace(
-        report, confidence=min(report.confidence, 0.5), remarks=(*report.remarks, remark)
-    )

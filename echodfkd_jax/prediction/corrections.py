@@ -96,6 +96,7 @@ def remeasure(found: ClipPrediction, masks: NamedMasks, corrections: Corrections
         masks: of `corrected_masks`.
         corrections: says where the beats are.
     """
+    trust = found.report.trust
     return measure(
         masks,
         found.fitted,
@@ -104,6 +105,7 @@ def remeasure(found: ClipPrediction, masks: NamedMasks, corrections: Corrections
         view=found.view,
         doubt=found.doubt,
         beats=corrections.beats,
+        trust=trust and trust.with_drawn(corrections.outlines),
     )
 
 

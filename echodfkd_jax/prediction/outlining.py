@@ -11,13 +11,14 @@ from jaxtyping import UInt8
 from echodfkd_jax import buckets, files
 from echodfkd_jax.clips import inputs
 from echodfkd_jax.errors import UserError
-from echodfkd_jax.masks import Structures
+from echodfkd_jax.masks import LV, MASK_THRESHOLD, Structures
 from echodfkd_jax.measurement import mirror
 from echodfkd_jax.measurement.view import describe_view
 from echodfkd_jax.networks.inference import predict_together
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.refinement import refine
 from echodfkd_jax.prediction.clip import ClipPrediction, measure
+from echodfkd_jax.prediction.trusting import judge_outlines
 from echodfkd_jax.settings import PredictSettings
 from echodfkd_jax.types import Frames, NamedMasks, SoftMasks
 
@@ -114,6 +115,7 @@ def _complete(
     # Parts that refining takes away are what gives other views than the expected one away.
     as_given, _ = inputs.with_square_pixels(found[..., 0], fitted)
     view = describe_view(as_given)
+    trust = judge_outlines(fitted.frames, masks.of(LV) > MASK_THRESHOLD, sides_known=not way.doubt)
     return ClipPrediction(
         clip=source,
         fitted=fitted,
@@ -122,7 +124,7 @@ def _complete(
         times_s=times_s,
         exchanged=way.exchanged,
         notes=(*source.notes, *way.notes),
-        report=measure(masks, fitted, rate, times_s, view=view, doubt=way.doubt),
+        report=measure(masks, fitted, rate, times_s, view=view, doubt=way.doubt, trust=trust),
         view=view,
         doubt=way.doubt,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from etils import epath
 
 from echodfkd_jax import files
+from echodfkd_jax.measurement.verdict import VERDICTS
 from echodfkd_jax.prediction.several import Done, Record, Work
 from echodfkd_jax.reporting import predictions
 from echodfkd_jax.runs import provenance
@@ -76,6 +77,10 @@ class RunReport:
             "num_clips": len(self._done),
             "num_kept": self.num_kept,
             "num_failed": self.num_failed,
+            "verdicts": {
+                word: sum(record.get("verdict") == word for record in self.records)
+                for word in VERDICTS
+            },
             "inputs": [
                 {
                     "name": record["name"],

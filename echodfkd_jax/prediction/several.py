@@ -26,6 +26,7 @@ from echodfkd_jax.errors import DiskError, UserError
 from echodfkd_jax.interop.viewers.formats import Format
 from echodfkd_jax.networks.inference import padded_length
 from echodfkd_jax.networks.loaded import LoadedNetwork
+from echodfkd_jax.networks.trust import load_trust
 from echodfkd_jax.prediction import clip as clips_
 from echodfkd_jax.prediction import outlining
 from echodfkd_jax.reporting import predictions
@@ -85,6 +86,7 @@ class Work:
         how = self.settings
         return {
             "student": self.student.metadata,
+            "judged_by": load_trust().fingerprint,
             "made_by": made_by(),
             "settings": {
                 "crop": how.crop,

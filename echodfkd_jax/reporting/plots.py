@@ -16,6 +16,7 @@ STYLES = ("light", "dark")
 _INK = {"light": "#24292f", "dark": "#d7dde4"}
 _SOFT_INK = {"light": "#9aa4af", "dark": "#77818c"}
 _PAPER = {"light": "#ffffff", "dark": "#161b22"}
+_DOUBT = {"light": "#fbe3c4", "dark": "#4a3a1c"}
 _GRID = {"light": "#e4e7eb", "dark": "#30363d"}
 
 Lines = Sequence[Mapping[str, Any]]
@@ -61,6 +62,7 @@ def area_curves(
     fps: float = math.nan,
     times_s: Float[np.ndarray, "t"] | None = None,
     colours: Mapping[str, str] | None = None,
+    doubted: Sequence[int] = (),
     style: str = "light",
 ) -> bytes:
     """Area of the left ventricle over time, with ED and ES marked.
@@ -72,6 +74,7 @@ def area_curves(
         fps: for an axis in seconds; nan: frames.
         times_s: of every frame, where they are not evenly spaced.
         colours: `#rrggbb` by model, where it is none that has a colour of its own.
+        doubted: frames whose outline is doubted; they are shaded.
         style: "light" or "dark".
 
     Returns:
@@ -100,6 +103,11 @@ def area_curves(
                 marker="o" if sparse else "",
                 zorder={"reference": 1, "student": 3}.get(model, 2),
             )
+        half = (times_s[-1] - times_s[0]) / max(len(times_s) - 1, 1) / 2 if len(times_s) else 0.5
+        for number, frame in enumerate(doubted):
+            span = times_s[frame] - half, times_s[frame] + half
+            name = "_" if number else "outline doubted"  # Once in the legend.
+            axis.axvspan(*span, color=_DOUBT[style], linewidth=0, zorder=0, label=name)
         marks = [(frame, "ED") for frame in np.atleast_1d(ed_frame)]
         marks += [(frame, "ES") for frame in np.atleast_1d(es_frame)]
         for frame, name in marks:
@@ -114,7 +122,7 @@ def area_curves(
             )
         axis.set(ylabel="area, pixels", xlabel="time, s" if in_seconds else "frame")
         axis.set_ylim(bottom=0)
-        axis.legend(loc="lower right", ncols=len(areas))
+        axis.legend(loc="lower right", ncols=len(areas) + 1)
         return to_png(figure)
 
 

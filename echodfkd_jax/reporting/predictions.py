@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from echodfkd_jax import files
 from echodfkd_jax.masks import LV, MASK_THRESHOLD, file_stem
 from echodfkd_jax.measurement.clip_report import ClipReport
+from echodfkd_jax.measurement.trust import GOOD_DICE, Trust
 from echodfkd_jax.reporting import overlays, plots
 from echodfkd_jax.types import Frames, NamedMasks, SoftMask
 
@@ -36,6 +37,10 @@ _COLUMNS = (
     "edv_ml",
     "esv_ml",
     "confidence",
+    "verdict",
+    "expected_dice",
+    "expected_dice_low",
+    "expected_dice_high",
     "remarks",
 )
 
@@ -59,7 +64,9 @@ def numbers(report: ClipReport, masks: NamedMasks) -> dict[str, Any]:
         "heart_rate_spread_per_min": report.heart_rate_spread_per_min,
         "beat_length_frames": report.beat_length_frames,
         "confidence": report.confidence,
+        "verdict": report.verdict,
         "remarks": list(report.remarks),
+        **_trusted(report.trust),
         "beats": beats,
         "measures": {
             name: {
@@ -76,6 +83,18 @@ def numbers(report: ClipReport, masks: NamedMasks) -> dict[str, Any]:
     if others:
         found["areas_px"] = {name: _area(masks.of(name)).astype(int).tolist() for name in others}
     return _rounded(files.plain(found))
+
+
+def _trusted(trust: Trust | None) -> dict[str, Any]:
+    """What is expected of the outlines; all of it None where nobody judged them."""
+    names = ("expected_dice", "expected_dice_low", "expected_dice_high")
+    if trust is None:
+        return {**dict.fromkeys(names), "expected_dice_of_frames": None, "doubted": []}
+    return {
+        **dict(zip(names, trust.clip)),
+        "expected_dice_of_frames": [list(frame) for frame in trust.frames],
+        "doubted": list(trust.doubted),
+    }
 
 
 def write_clip(
@@ -115,9 +134,16 @@ def write_clip(
         es_frames,
         fps=fps,
         times_s=times_s,
+        doubted=doubted_frames(content),
     )
     files.write_bytes(folder / f"{name}.png", curve)
     files.write_json(folder / f"{name}.json", stored({**content, "notice": DISCLAIMER}))
+
+
+def doubted_frames(content: Mapping[str, Any]) -> list[int]:
+    """Frames whose outline is expected to be a bad one, by a clip's JSON."""
+    frames = content.get("expected_dice_of_frames") or []
+    return [number for number, (dice, _, _) in enumerate(frames) if dice < GOOD_DICE]
 
 
 def stored(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +205,7 @@ def summary_line(name: str, content: Mapping[str, Any]) -> str:
             f"EF {ef:.0f} % by disks, {content['ef_area_percent']:.0f} % by areas, "
             f"{beats} beat{plural}, confidence {content['confidence']:.2f}"
         )
-    return f"{name}: " + " ".join([first + ".", *content["remarks"]])
+    return f"{name}: " + " ".join([f"{first}; {content['verdict']}.", *content["remarks"]])
 
 
 def _measured(measures: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:

@@ -92,6 +92,7 @@ class EvalSettings(Section):
             "measures",
             "protocols",
             "window",
+            "trust",
         ),
         "what is computed; any may be 'package.module:Name'; the judge has its own section",
     )

@@ -40,6 +40,14 @@ class InputSettings(Section):
         choices=("teacher", "reference", "tracings"),
     )
     window_frames: int = setting(25, "consecutive frames the network sees at once", least=1)
+    min_expected_dice: float = setting(
+        0.0,
+        "frames whose teacher's mask is expected to have less Dice with the true one do not count, "
+        "the others as much as is expected",
+        least=0.0,
+        most=1.0,
+        off=True,
+    )
     num_threads: int = setting(
         2, "threads that read clips ahead; 0 reads when asked", least=0, most=256, resumable=True
     )
@@ -49,6 +57,14 @@ class InputSettings(Section):
     subsample: int = setting(
         1, "every so many pixels each way are learnt from; inference takes all", least=1, most=2
     )
+
+    def __post_init__(self) -> None:
+        """Refuses impossible values."""
+        super().__post_init__()
+        judged = self.source == "dataset" and self.target == "teacher"
+        expected = "0 (off) but with source='dataset' and target='teacher'"
+        least = self.min_expected_dice
+        self.require(judged or least == 0, "min_expected_dice", least, expected)
 
     def check_windows(self, num_frames: int) -> None:
         """Refuses windows that are longer than the clips.

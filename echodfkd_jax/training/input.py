@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.settings import InputSettings
-from echodfkd_jax.training.windows import Budget, Decoded, Window
+from echodfkd_jax.training.windows import Budget, Decoded, Weigh, Window
 from echodfkd_jax.types import Clips
 
 Batch = dict[str, np.ndarray]
@@ -195,6 +195,7 @@ class DatasetInput(WindowInput):
         batch_size: int,
         seed: int,
         structures: Structures = LV_ALONE,
+        weigh: Weigh | None = None,
         shard: Shard = Shard(),
     ) -> None:
         """Opens nothing and reads nothing yet.
@@ -206,6 +207,7 @@ class DatasetInput(WindowInput):
             batch_size: windows per step, over all processes.
             seed: of the order and the windows.
             structures: that are learnt.
+            weigh: how much every frame of a clip counts; None: all the same.
             shard: rows of this process.
 
         Raises:
@@ -215,6 +217,7 @@ class DatasetInput(WindowInput):
         kept = {
             "target": settings.target,
             "structures": structures,
+            "weigh": weigh,
             "budget": Budget(int(settings.cache_gib * 2**30)),
         }
         super().__init__(

@@ -1,22 +1,34 @@
 """Windows of consecutive frames, cut from clips that are read once and kept while they fit."""
 
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures, pick_structures
 from echodfkd_jax.types import Clip, Clips
 
+# How much every frame of a clip counts, (t).
+Weigh = Callable[[Clip], Float[np.ndarray, "_"]]
+
 
 class Pixels(NamedTuple):
-    """A decoded clip: frames (t, h, w), target (t, h, w, s), which frames are traced; None: all."""
+    """A decoded clip.
+
+    Attributes:
+        frames: (t, h, w).
+        target: (t, h, w, s).
+        traced: which frames are, (t); None: all.
+        weights: how much every frame counts, (t); None: all the same.
+    """
 
     frames: np.ndarray
     target: np.ndarray
     traced: np.ndarray | None
+    weights: np.ndarray | None = None
 
 
 class Window:
@@ -32,7 +44,7 @@ class Window:
     def __call__(
         self, clip: "Pixels", rng: np.random.Generator
     ) -> dict[str, Shaped[np.ndarray, "n ..."]]:
-        """`video`, `target` and, of traced clips, `frame_weights` of one window."""
+        """`video`, `target` and, where frames count differently, `frame_weights` of one window."""
         length = len(clip.frames)
         last_start = max(length - self._frames, 0)
         if clip.traced is None:
@@ -50,6 +62,8 @@ class Window:
             # What continues a short clip is no second tracing.
             weights = clip.traced[take] & (frames < length)
             window["frame_weights"] = weights.astype(np.float32)
+        elif clip.weights is not None:
+            window["frame_weights"] = clip.weights[take].astype(np.float32)
         return window
 
 
@@ -72,9 +86,15 @@ class Decoded:
     """Frames and targets of clips, kept in memory after the first reading while they fit."""
 
     def __init__(
-        self, *, clips: Clips, target: str, budget: Budget, structures: Structures = LV_ALONE
+        self,
+        *,
+        clips: Clips,
+        target: str,
+        budget: Budget,
+        structures: Structures = LV_ALONE,
+        weigh: Weigh | None = None,
     ) -> None:
-        self._clips = clips
+        self._clips, self._weigh = clips, weigh
         self._target, self._structures = target, structures
         self._budget = budget
         self._kept: dict[int, Pixels] = {}
@@ -90,7 +110,9 @@ class Decoded:
         if self._target == "tracings":
             traced = np.zeros(len(clip.frames), bool)
             traced[clip.reference_frames] = True
-        decoded = Pixels(clip.frames, target_of(clip, self._target, self._structures), traced)
+        weights = None if self._weigh is None else self._weigh(clip)
+        target = target_of(clip, self._target, self._structures)
+        decoded = Pixels(clip.frames, target, traced, weights)
         if self._budget.take(decoded.frames.nbytes + decoded.target.nbytes):
             self._kept[index] = decoded
         return decoded

@@ -10,7 +10,14 @@ const HEART = [
   ["num_beats", "Beats", (r) => number(r.beats.length)],
   ["heart_rate", "Heart rate", (r) => number(r.heart_rate_per_min, "/min")],
   ["confidence", "Confidence, 0 to 1", (r) => number(r.confidence, "", 2)],
+  ["expected_dice", "Expected Dice of the outline", expectedDice],
 ];
+
+function expectedDice(record) {
+  const [dice, low, high] = ["", "_low", "_high"].map((end) => record[`expected_dice${end}`]);
+  return typeof dice === "number" ? `${number(dice, "", 2)} (${number(low, "", 2)} to ${
+    number(high, "", 2)})` : "unknown";
+}
 
 function table(id, caption, heads, body) {
   const line = (cells) => element("tr", {},
@@ -54,11 +61,14 @@ export function showNumbers(record, predicted, changed) {
   ];
   document.querySelector("#notes").replaceChildren(
     ...notes.map((note) => element("p", { class: "soft" }, note)));
-  document.querySelector("#remarks").replaceChildren(
+  const verdict = record.verdict ? [element("p", { id: "verdict", class: record.remarks.length ?
+    "remark" : "" }, "Verdict: ", element("strong", {}, record.verdict))] : [];
+  document.querySelector("#remarks").replaceChildren(...verdict,
     ...record.remarks.map((remark) => element("p", { class: "remark" }, remark)));
 }
 
 export function inWords(record) {
   if (record.ef_disks_percent === null) return "no ejection fraction";
-  return `ejection fraction ${number(record.ef_disks_percent, "%")} by disks`;
+  const verdict = record.verdict ? `; ${record.verdict}` : "";
+  return `ejection fraction ${number(record.ef_disks_percent, "%")} by disks${verdict}`;
 }
