@@ -6,7 +6,11 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-FILES = [path for folder in ("echodfkd_jax", "tests") for path in (ROOT / folder).rglob("*.py")]
+FILES = [
+    path
+    for folder in ("echodfkd_jax", "experiments", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+]
 MAX_LINES, MAX_FUNCTION_LINES = 350, 80
 
 

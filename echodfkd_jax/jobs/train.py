@@ -42,15 +42,10 @@ from echodfkd_jax.settings import (
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import structures_of
 from echodfkd_jax.training import announcements
+from echodfkd_jax.training.batches import Shard, TrainingData
 from echodfkd_jax.training.clip_input import ClipInput
 from echodfkd_jax.training.generator_learning import GeneratorLearning
-from echodfkd_jax.training.input import (
-    DatasetInput,
-    GeneratorInput,
-    Input,
-    Shard,
-    TrainingData,
-)
+from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input
 from echodfkd_jax.training.interruption import StopNotice
 from echodfkd_jax.training.mask_learning import MaskLearning
 from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first

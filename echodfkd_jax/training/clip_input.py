@@ -7,7 +7,7 @@ import numpy as np
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.synthesis.diffusion import frames
-from echodfkd_jax.training.input import Batch, Shard, WindowInput
+from echodfkd_jax.training.batches import Batch, Shard, WindowInput
 from echodfkd_jax.training.windows import Budget
 from echodfkd_jax.types import Clip, Clips, Frames
 

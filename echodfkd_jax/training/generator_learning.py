@@ -13,7 +13,7 @@ from echodfkd_jax.networks.diffusion.latent_video import LatentVideo
 from echodfkd_jax.settings import AugmentSettings, GeneratorSettings, TrainSettings
 from echodfkd_jax.synthesis.diffusion import frames
 from echodfkd_jax.training import generator_step
-from echodfkd_jax.training.input import Batch
+from echodfkd_jax.training.batches import Batch
 from echodfkd_jax.training.state import TrainState
 
 # Clips in TensorBoard's picture of what the auto-encoder makes of them.

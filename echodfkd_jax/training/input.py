@@ -3,16 +3,11 @@
 Two inputs with one interface. `batch(step)` is random access: the same seed and step give the same
 batch, whatever came before, so the position in the data is the step and needs no saving.
 `expand(batch)` runs inside the compiled step; the generator makes its clips there.
-
-Where several processes train, each reads its own rows of a batch; put together in their order, part
-by part where gradients are accumulated, they are the batch that one process alone would read.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,55 +16,12 @@ from jaxtyping import Array, Float
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.settings import InputSettings
+from echodfkd_jax.training.batches import ALONE, Batch, Shard, TrainingData, WindowInput, pad
 from echodfkd_jax.training.windows import Budget, Decoded, Weigh, Window
 from echodfkd_jax.types import Clips
 
-Batch = dict[str, np.ndarray]
 # Streams of generated clips.
 _TRAINING, _VALIDATION = 0, 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Which rows of every batch this process reads.
-
-    Attributes:
-        index: of the process.
-        count: of processes.
-        micro_batches: of a batch, taken one after the other; every process has rows of each.
-    """
-
-    index: int = 0
-    count: int = 1
-    micro_batches: int = 1
-
-    def rows(self, batch_size: int) -> np.ndarray:
-        """Their places in the batch."""
-        places = np.arange(batch_size).reshape(self.micro_batches, self.count, -1)
-        return places[:, self.index].reshape(-1)
-
-
-@runtime_checkable
-class TrainingData(Protocol):
-    """What training reads.
-
-    Attributes:
-        steps_per_pass: steps in which every training clip is seen once.
-    """
-
-    steps_per_pass: int
-
-    def batch(self, step: int) -> Batch:
-        """The training batch of a step, counted from 0."""
-        ...
-
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """The training batches from a step on, without end, read ahead."""
-        ...
-
-    def validation_batches(self) -> Iterator[Batch]:
-        """The validation windows, the same at every call, with `weight` 0 for padding."""
-        ...
 
 
 @runtime_checkable
@@ -92,94 +44,6 @@ class Input(TrainingData, Protocol):
         ...
 
 
-class WindowInput:
-    """Windows of clips: shuffled at every pass, a random start at every visit.
-
-    Attributes:
-        steps_per_pass: steps in which every training clip is seen once.
-    """
-
-    def __init__(
-        self,
-        train: Any,
-        validation: Any,
-        window: Callable[[Any, np.random.Generator], Batch],
-        *,
-        num_threads: int,
-        batch_size: int,
-        seed: int,
-        shard: Shard = Shard(),
-    ) -> None:
-        """Opens nothing and reads nothing yet.
-
-        Args:
-            train: what is learnt from: its number, and each by its index.
-            validation: what is validated on, likewise.
-            window: cuts a window out of one of them.
-            num_threads: that read ahead.
-            batch_size: windows per step, over all processes.
-            seed: of the order and the windows.
-            shard: rows of this process.
-
-        Raises:
-            UserError: there are fewer training clips than a batch holds, or none to validate on.
-        """
-        if len(train) < batch_size:
-            raise UserError(
-                f"config.train.batch_size={batch_size} is more than the {len(train)} training "
-                f"clips; use at most {len(train)}, or prepare more (config.dataset.num_train)"
-            )
-        if len(validation) == 0:
-            raise UserError("there are no validation clips; set config.dataset.num_validation")
-        self.steps_per_pass, self._num_threads = len(train) // batch_size, num_threads
-        self._rows = batch_size // shard.count
-        piece = self._rows // shard.micro_batches
-        self._train = (
-            grain.MapDataset.source(train)
-            .seed(seed)
-            .shuffle()
-            .random_map(window)
-            .batch(piece, drop_remainder=True)
-        )
-        # Of neighbouring pieces each process takes one, until a micro-batch is full, then a batch.
-        pieces = self.steps_per_pass * shard.micro_batches * shard.count
-        self._train = self._train[:pieces][shard.index :: shard.count]
-        if shard.micro_batches > 1:
-            self._train = self._train.batch(shard.micro_batches, batch_fn=_concatenate)
-        self._train = self._train.repeat()
-        # Another seed than training's; one window per clip, the same at every epoch.
-        validation_windows = (
-            grain.MapDataset.source(validation)
-            .seed(seed + 1)
-            .random_map(window)
-            .batch(self._rows, drop_remainder=False)
-        )
-        self._first_validation = validation_windows[:1]
-        self._validation = validation_windows[shard.index :: shard.count]
-        self._validation_steps = -(-len(validation) // batch_size)
-
-    def batch(self, step: int) -> Batch:
-        """See `Input`."""
-        return _at(self._train, step)
-
-    def batches(self, first_step: int) -> Iterator[Batch]:
-        """See `Input`."""
-        return iter(self._train[first_step:].to_iter_dataset(self._read_options()))
-
-    def validation_batches(self) -> Iterator[Batch]:
-        """See `Input`."""
-        batches = iter(self._validation.to_iter_dataset(self._read_options()))
-        for _ in range(self._validation_steps):
-            batch = next(batches, None)
-            # The processes before this one may have read the last windows.
-            shown = batch or _at(self._first_validation, 0)
-            yield _pad(shown, self._rows, empty=batch is None)
-
-    def _read_options(self) -> grain.ReadOptions:
-        threads = self._num_threads
-        return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-
-
 class DatasetInput(WindowInput):
     """Windows of prepared clips with their masks.
 
@@ -196,7 +60,7 @@ class DatasetInput(WindowInput):
         seed: int,
         structures: Structures = LV_ALONE,
         weigh: Weigh | None = None,
-        shard: Shard = Shard(),
+        shard: Shard = ALONE,
     ) -> None:
         """Opens nothing and reads nothing yet.
 
@@ -250,7 +114,7 @@ class GeneratorInput:
         seed: int,
         structures: Structures = LV_ALONE,
         teacher: Callable[[Float[Array, "n h w"]], Float[Array, "n h w s"]] | None = None,
-        shard: Shard = Shard(),
+        shard: Shard = ALONE,
     ) -> None:
         """Makes nothing yet.
 
@@ -302,7 +166,7 @@ class GeneratorInput:
         """See `Input`."""
         for first in range(0, self._num_validation, self._batch_size):
             last = min(first + self._batch_size, self._num_validation)
-            batch = _pad(_numbered(np.arange(first, last), stream=_VALIDATION), self._batch_size)
+            batch = pad(_numbered(np.arange(first, last), stream=_VALIDATION), self._batch_size)
             yield {name: values[self._rows] for name, values in batch.items()}
 
     def expand(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -326,27 +190,5 @@ class GeneratorInput:
         return {"video": video[..., None], "target": target}
 
 
-def _at(batches: grain.MapDataset, index: int) -> Batch:
-    batch = batches[index]
-    assert batch is not None  # grain gives None for what a filter drops; there is no filter.
-    return batch
-
-
 def _numbered(numbers: np.ndarray, *, stream: int) -> Batch:
     return {"number": numbers.astype(np.uint32), "stream": np.full(len(numbers), stream, np.uint32)}
-
-
-def _pad(batch: Batch, size: int, *, empty: bool = False) -> Batch:
-    """Repeats the last clip up to `size`, with weight 0, so that one program serves all batches.
-
-    `empty`: all clips get weight 0.
-    """
-    count = len(next(iter(batch.values())))
-    take = np.minimum(np.arange(size), count - 1)
-    padded = {name: value[take] for name, value in batch.items()}
-    weighty = 0 if empty else count
-    return {**padded, "weight": (np.arange(size) < weighty).astype(np.float32)}
-
-
-def _concatenate(batches: Sequence[Batch]) -> Batch:
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

@@ -7,7 +7,7 @@ from echodfkd_jax.errors import PreemptedError, UserError
 from echodfkd_jax.runs.checkpoints import Checkpoints
 from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.settings import TrainSettings
-from echodfkd_jax.training.input import TrainingData
+from echodfkd_jax.training.batches import TrainingData
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel, on_first
 from echodfkd_jax.training.state import TrainState, to_tree

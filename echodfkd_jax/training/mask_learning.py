@@ -15,7 +15,8 @@ from echodfkd_jax.reporting.overlays import clip_strip
 from echodfkd_jax.settings import AugmentSettings, TrainSettings
 from echodfkd_jax.training import state, step
 from echodfkd_jax.training.augmentation import make_augment
-from echodfkd_jax.training.input import Batch, Input
+from echodfkd_jax.training.batches import Batch
+from echodfkd_jax.training.input import Input
 from echodfkd_jax.training.losses import find_loss
 
 # Clips in TensorBoard's picture of validation frames.

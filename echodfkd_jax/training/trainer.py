@@ -15,7 +15,7 @@ from echodfkd_jax.runs.progress import Progress
 from echodfkd_jax.runs.writers import Writer
 from echodfkd_jax.settings import TrainSettings
 from echodfkd_jax.training import loop, state
-from echodfkd_jax.training.input import Batch, TrainingData
+from echodfkd_jax.training.batches import Batch, TrainingData
 from echodfkd_jax.training.monitor import Monitor
 from echodfkd_jax.training.parallel import Parallel, from_first, is_first
 

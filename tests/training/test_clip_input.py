@@ -3,8 +3,8 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import InputSettings
+from echodfkd_jax.training.batches import Shard
 from echodfkd_jax.training.clip_input import ClipInput, known_clip
-from echodfkd_jax.training.input import Shard
 from echodfkd_jax.types import Clip
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import InputSettings
-from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Shard
+from echodfkd_jax.training.batches import Shard
+from echodfkd_jax.training.input import DatasetInput, GeneratorInput
 from echodfkd_jax.training.windows import target_of
 from echodfkd_jax.types import Clip
 

@@ -20,7 +20,7 @@ from flax import traverse_util
 from configs import synthetic
 from echodfkd_jax.networks.registry import build_model
 from echodfkd_jax.settings import ParallelSettings, TrainSettings
-from echodfkd_jax.training.input import Shard
+from echodfkd_jax.training.batches import Shard
 from echodfkd_jax.training.parallel import Parallel, join, on_first
 from echodfkd_jax.training.state import create_state, make_optimizer, make_schedule
 from echodfkd_jax.training.step import eval_step, train_step
