@@ -31,7 +31,7 @@ def sources(
     tree = spatial.KDTree(flat[0])
     found = np.full(flat.shape[:2], -1)
     for frame, places in enumerate(flat):
-        distance, nearest = tree.query(places, distance_upper_bound=reach)
+        distance, nearest = map(np.asarray, tree.query(places, distance_upper_bound=reach))
         order = np.argsort(distance, kind="stable")
         order = order[np.isfinite(distance[order])]
         taken, first = np.unique(nearest[order], return_index=True)
