@@ -113,7 +113,7 @@ def test_its_clips_are_a_clip_source(folder, clips):
     )
     assert command(folder, "prepare", *flags) == 0
     (info,) = folder.glob("echo_clips/folder_*/*/prepare_report.json")
-    assert json.loads(info.read_text())["num_used"] == len(echonet.open_folder(made))
+    assert json.loads(info.read_text())["layout"]["num_used"] == len(echonet.open_folder(made))
 
 
 def test_other_settings_do_not_go_into_the_same_folder(folder, clips, capsys):
