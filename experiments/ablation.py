@@ -57,23 +57,15 @@ def typical_scene() -> Scene:
 def families() -> dict[str, Change]:
     """By name, what takes a family of effects out of a scene."""
     usual = typical_scene()
+    return {
+        "nothing": lambda scene: scene,
+        **_motion_families(usual),
+        **_heart_families(usual),
+        **_scanner_families(usual),
+    }
 
-    def anatomy(scene: Scene) -> Scene:
-        heart = jax.tree.map(
-            lambda each, mean: mean + 0.2 * (each - mean), scene.heart, usual.heart
-        )
-        return scene._replace(heart=heart)
 
-    def sector(scene: Scene) -> Scene:
-        pose = scene.pose._replace(
-            apex_x=scene.pose.apex_x - scene.sector.x + usual.sector.x,
-            apex_y=scene.pose.apex_y
-            - jnp.maximum(scene.sector.y + scene.sector.near, 0.0)
-            + usual.sector.y
-            + usual.sector.near,
-        )
-        return scene._replace(sector=usual.sector, pose=pose)
-
+def _motion_families(usual: Scene) -> dict[str, Change]:
     def motion(scene: Scene) -> Scene:
         mean = usual.movement
         return scene._replace(
@@ -93,6 +85,19 @@ def families() -> dict[str, Change]:
             contraction=jnp.full_like(scene.movement.contraction, phase)
         )
         return scene._replace(movement=movement)
+
+    def compaction(scene: Scene) -> Scene:
+        return scene._replace(movement=scene.movement._replace(compaction=jnp.zeros(())))
+
+    return {"regional motion": motion, "motion": still, "compaction": compaction}
+
+
+def _heart_families(usual: Scene) -> dict[str, Change]:
+    def anatomy(scene: Scene) -> Scene:
+        heart = jax.tree.map(
+            lambda each, mean: mean + 0.2 * (each - mean), scene.heart, usual.heart
+        )
+        return scene._replace(heart=heart)
 
     def walls(scene: Scene) -> Scene:
         even = jnp.mean(jnp.stack([usual.levels.septal, usual.levels.lateral]))
@@ -121,27 +126,35 @@ def families() -> dict[str, Change]:
         )
         return scene._replace(heart=heart)
 
-    def compaction(scene: Scene) -> Scene:
-        return scene._replace(movement=scene.movement._replace(compaction=jnp.zeros(())))
-
     def valves(scene: Scene) -> Scene:
         return scene._replace(leaflets=scene.leaflets._replace(level=jnp.full(4, -120.0)))
+
+    return {
+        "anatomy": anatomy,
+        "walls": walls,
+        "outline": outline,
+        "trabeculae": trabeculae,
+        "valves": valves,
+    }
+
+
+def _scanner_families(usual: Scene) -> dict[str, Change]:
+    def sector(scene: Scene) -> Scene:
+        pose = scene.pose._replace(
+            apex_x=scene.pose.apex_x - scene.sector.x + usual.sector.x,
+            apex_y=scene.pose.apex_y
+            - jnp.maximum(scene.sector.y + scene.sector.near, 0.0)
+            + usual.sector.y
+            + usual.sector.near,
+        )
+        return scene._replace(sector=usual.sector, pose=pose)
 
     def scanner(**fields: jax.Array) -> Change:
         return lambda scene: scene._replace(scanner=scene.scanner._replace(**fields))
 
     mean = usual.scanner
     return {
-        "nothing": lambda scene: scene,
-        "anatomy": anatomy,
         "sector": sector,
-        "regional motion": motion,
-        "motion": still,
-        "walls": walls,
-        "outline": outline,
-        "trabeculae": trabeculae,
-        "compaction": compaction,
-        "valves": valves,
         "speckle smear": scanner(
             lateral=jnp.zeros(5).at[0].set(1.0),
             axial=jnp.asarray([1.0, 0.0]),
