@@ -182,7 +182,7 @@ class _Changed:
 
 def train(make: Callable[..., SyntheticClip], *, steps: int, seed: int) -> tuple[UNet, Mapping]:
     """A small U-Net that sees time, and its variables after `steps` steps on endless clips."""
-    model = UNet(channels=(8, 16, 32, 64), context=8, subsampling=2)
+    model = UNet(channels=(8, 16, 32, 64), context=(-8, -4, 4, 8), subsampling=2)
     settings = InputSettings("generator", "reference", WINDOW, num_threads=0, cache_gib=0.0)
     data = GeneratorInput(
         maker(_Changed(make), LV_ALONE),

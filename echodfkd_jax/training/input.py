@@ -131,7 +131,7 @@ class DatasetInput:
             "structures": structures,
             "budget": Budget(int(settings.cache_gib * 2**30)),
         }
-        window = Window(settings.window_frames, settings.subsample)
+        window = Window(settings.window_frames, settings.subsample, settings.phase_windows)
         self._train = (
             grain.MapDataset.source(Decoded(clips=train, **kept))
             .seed(seed)

@@ -58,12 +58,12 @@ def sample_sector(k: Draws) -> Sector:
     narrow = jnp.where(k.chance(0.1), 0.75, 1.0)
     half = jnp.deg2rad(k.normal(45.0, 2.5, 32.0, 52.0)) * narrow
     return Sector(
-        x=k.normal(61.0, 4.0, 46.0, 74.0),
+        x=k.normal(58.0, 4.0, 44.0, 72.0),
         y=k.normal(3.0, 3.0, -8.0, 14.0),
         left=-half,
         right=half * jnp.where(k.chance(0.06), 0.75, 1.0),
         near=k.uniform(0.5, 9.0),
-        far=k.normal(117.0, 7.0, 96.0, 138.0),
+        far=k.normal(113.0, 8.0, 90.0, 137.0),
     )
 
 
@@ -110,7 +110,7 @@ def sample_scanner(k: Draws, window: Window) -> Scanner:
     clutter = _clutter_level(k, depth, beam, poor=poor, good=good, murk=murk)
     texture = jax.random.normal(k.key(), (DEPTHS, BEAMS, 2))
     # Most pictures of blood are black; in some it is as grainy as the wall is bright.
-    noise_db = jnp.where(k.chance(0.12), k.uniform(-46.0, -28.0), k.uniform(-72.0, -52.0))
+    noise_db = jnp.where(k.chance(0.1), k.uniform(-46.0, -28.0), k.uniform(-64.0, -42.0))
     noise_db = noise_db + 8.0 * murk * depth + k.uniform(0.0, 16.0) * depth**2
     # Some scanners show blood grey rather than black.
     soft = 1.0 * k.chance(0.08)
@@ -128,8 +128,8 @@ def sample_scanner(k: Draws, window: Window) -> Scanner:
         axial=axial,
         compound=k.uniform(0.0, 0.35, (2,)),
         floor_db=k.normal(-31.0, 4.0, -44.0, -18.0),
-        range_db=k.normal(32.0, 4.5, 23.0, 48.0) + soft * k.uniform(4.0, 16.0),
-        gamma=jnp.exp(k.normal(0.62, 0.2, -0.1, 1.1) - 0.4 * soft),
+        range_db=k.normal(36.0, 5.0, 24.0, 52.0) + soft * k.uniform(4.0, 16.0),
+        gamma=jnp.exp(k.normal(0.35, 0.22, -0.2, 0.9) - 0.3 * soft),
         white=k.normal(0.76, 0.08, 0.5, 0.95),
         blend=k.uniform(0.0, 0.5),
         quality=jnp.where(k.chance(0.3), 0.0, k.uniform(1.0, 14.0)),
@@ -149,7 +149,7 @@ def _gain(
     tgc = tgc + step_db * jax.nn.sigmoid((depth - step_at) / step_width)
     # Gain of the echoes: attenuation, side gain, fading edges, shadowed beams.
     gain = k.smooth_curve(depth, 4, mess * k.uniform(1.0, 5.0))
-    gain = gain - k.uniform(-10.0, 10.0) * depth**1.5
+    gain = gain - k.uniform(-10.0, 14.0) * depth**1.5
     gain = gain + k.smooth_curve(beam, 3, mess * k.uniform(0.5, 5.0))
     edge = k.uniform(0.0, 22.0, (2,)) * murk
     gain = gain - edge[0] * jnp.clip(1.0 - beam / 0.35, 0.0, 1.0)
@@ -170,12 +170,12 @@ def _clutter_level(
     haze_db = k.uniform(-42.0, -14.0) + 4.0 * murk
     haze = haze_db - depth / k.uniform(0.04, 0.2) * 0.5 * NEPER
     veil_peak = k.uniform(0.0, 0.8)
-    veil_db = jnp.where(k.chance(0.1), k.uniform(-46.0, -28.0), k.uniform(-78.0, -52.0))
+    veil_db = jnp.where(k.chance(0.1), k.uniform(-46.0, -28.0), k.uniform(-70.0, -40.0))
     veil_db = veil_db + 6.0 * murk - jnp.where(good, 8.0, 0.0)
     veil = veil_db - 12.0 * ((depth - veil_peak) / 0.45) ** 2
     veil = veil + k.smooth_field(DEPTHS, BEAMS, 4, 5.0)
     # Side lobes and haze are stronger over the lateral wall than over the septum.
-    veil = veil + k.uniform(0.0, 24.0) * (beam - 0.7)
+    veil = veil + k.uniform(0.0, 12.0) * (beam - 0.7)
     bands = k.uniform(-56.0, -24.0) + 10.0 * jnp.cos(
         depth * k.uniform(40.0, 160.0) + k.uniform(0.0, 6.28)
     )

@@ -43,8 +43,8 @@ def sample_valves(k: Draws, window: Window) -> Valves:
     """
     base = jnp.asarray([1.15, 0.85, 0.9, 0.95], jnp.float32)
     z = k.normal(0.0, 1.0, -3.2, 3.2)
-    seen = jnp.clip(-17.0 + 5.0 * z, -26.0, 0.0)
-    hidden = jnp.clip(-18.0 + 7.0 * z, -38.0, -2.0)
+    seen = jnp.clip(-11.0 + 5.0 * z, -24.0, 2.0)
+    hidden = jnp.clip(-16.0 + 7.0 * z, -38.0, 0.0)
     level = by_window(window, clear=seen, fair=seen, poor=hidden)
     tricuspid = jnp.asarray([0.0, 0.0, -5.0, -5.0], jnp.float32)
     return Valves(
