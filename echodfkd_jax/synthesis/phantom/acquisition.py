@@ -56,7 +56,7 @@ class Scanner(NamedTuple):
 def sample_sector(k: Draws) -> Sector:
     """Draws a field of view: about 90 degrees, sometimes narrow, off-centre or cropped."""
     narrow = jnp.where(k.chance(0.1), 0.75, 1.0)
-    half = jnp.deg2rad(k.normal(45.0, 2.5, 32.0, 52.0)) * narrow
+    half = jnp.deg2rad(k.normal(44.0, 3.0, 31.0, 52.0)) * narrow
     return Sector(
         x=k.normal(58.0, 4.0, 44.0, 72.0),
         y=k.normal(3.0, 3.0, -8.0, 14.0),
@@ -133,7 +133,7 @@ def sample_scanner(k: Draws, window: Window) -> Scanner:
         white=k.normal(0.76, 0.08, 0.5, 0.95),
         blend=k.uniform(0.0, 0.5),
         quality=jnp.where(k.chance(0.3), 0.0, k.uniform(1.0, 14.0)),
-        sharpness=k.uniform(-0.1, 0.5),
+        sharpness=k.uniform(-0.25, 0.35),
     )
 
 

@@ -60,8 +60,8 @@ def sample_anatomy(k: Draws, window: Window) -> Anatomy:
     """
     thick = by_window(window, clear=0.1, fair=0.5, poor=1.0)
     loaded = k.chance(0.12)
-    dilated = k.chance(0.2) & ~loaded
-    length = k.normal(56.0, 10.0, 27.0, 82.0) * jnp.where(dilated, 1.15, 1.0)
+    dilated = k.chance(0.1) & ~loaded
+    length = k.normal(55.0, 10.0, 27.0, 80.0) * jnp.where(dilated, 1.1, 1.0)
     length = jnp.where(loaded, jnp.maximum(0.72 * length, 25.0), length)
     aspect = k.normal(0.33, 0.065, 0.19, 0.50) * jnp.where(dilated, 1.1, 1.0)
     skew = k.normal(0.0, 0.10, -0.25, 0.25)
@@ -84,7 +84,7 @@ def sample_anatomy(k: Draws, window: Window) -> Anatomy:
         apical_trabeculae=0.01 + 0.16 * thick * k.uniform(0.0, 1.0),
         bend=k.normal(0.0, 2.0, -5.0, 5.0),
         base_tilt=k.normal(0.0, 0.09, -0.25, 0.25),
-        rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(8.0, 34.0)),
+        rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(6.0, 32.0)),
         rv_top=jnp.where(loaded, k.uniform(-0.25, 0.25), k.uniform(0.0, 0.5)),
     )
 

@@ -14,7 +14,7 @@ from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_window
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "8"
+VERSION = "9"
 # Share of poor windows among training clips; as many are fair. What is learned from them holds on
 # real clips; what is measured, on validation and test clips, is measured through clear ones.
 TRAINING_POOR_WINDOWS = 0.2

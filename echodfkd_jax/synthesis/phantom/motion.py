@@ -110,7 +110,7 @@ def sample_motion(k: Draws, num_frames: int) -> Motion:
     left = jnp.log(1.0 - ejection)
     shortening = 1.0 - jnp.exp(share * left)
     # Part of the shortening happens at the apex, whose inner layer fills the cavity in systole.
-    apical_part = k.uniform(0.0, 0.6)
+    apical_part = k.uniform(0.0, 0.55)
     narrowing = 1.0 - jnp.exp(0.5 * (1.0 - share) * left)
     imbalance = k.normal(0.0, 0.22, -0.6, 0.6)
     time = jnp.arange(num_frames) / (3.0 * fps)
@@ -126,9 +126,9 @@ def sample_motion(k: Draws, num_frames: int) -> Motion:
         narrowing=jnp.clip(narrowing * jnp.stack([1.0 + imbalance, 1.0 - imbalance]), 0.0, 0.75),
         apical_excess=k.normal(0.05, 0.25, -0.7, 0.5, (2,)),
         # Seen from the apex the lateral wall thickens little: its inner border moves more.
-        thickening=ejection * k.uniform(0.6, 1.8, (2,)) * jnp.asarray([1.1, 0.8], jnp.float32),
+        thickening=ejection * k.uniform(0.6, 1.8, (2,)),
         compaction=k.uniform(0.0, 1.3) * jnp.sqrt(ejection),
-        brightening=k.uniform(0.0, 5.0),
+        brightening=k.uniform(0.0, 2.0),
         drift=drift + contraction[:, None] * swing,
         rock=contraction * k.normal(0.0, 0.03, -0.09, 0.09),
     )

@@ -74,10 +74,10 @@ def sample_tissue(k: Draws, window: Window) -> Tissue:
         blood=k.uniform(-66.0, -40.0),
         septal=septal,
         lateral=lateral,
-        lateral_rise=k.uniform(-3.0, 6.0) * (1.0 - merged),
-        lateral_slope=k.uniform(0.0, 0.8) * (1.0 - merged),
+        lateral_rise=k.uniform(-3.0, 3.0) * (1.0 - merged),
+        lateral_slope=k.uniform(0.0, 0.4) * (1.0 - merged),
         variation=mess * k.uniform(0.5, 6.0),
-        patches=k.uniform(0.0, 3.5),
+        patches=k.uniform(0.0, 2.5),
         apex_drop=by_window(window, clear=6.0, fair=10.0 + 10.0 * mess, poor=26.0)
         * k.uniform(-1.0, 0.0)
         - k.uniform(6.0, 24.0),
@@ -204,7 +204,7 @@ def muscle(k: Draws, tissue: Tissue, place: Place) -> Level:
     s, side = jnp.clip(place.s, 0.0, 1.0), place.side
     septal = tissue.septal + k.smooth_curve(s, 4, tissue.variation)
     # Towards the apex the septum is often lost.
-    septal = septal - k.uniform(0.0, 6.0) * jnp.clip(1.0 - s / k.uniform(0.15, 0.5), 0.0, 1.0)
+    septal = septal - k.uniform(0.0, 3.0) * jnp.clip(1.0 - s / k.uniform(0.15, 0.5), 0.0, 1.0)
     uneven_mass = tissue.variation * (1.0 - 0.7 * tissue.merged)
     lateral = tissue.lateral + k.smooth_curve(s, 4, uneven_mass)
     lateral = lateral + tissue.lateral_rise * (s - 0.5)
@@ -224,14 +224,14 @@ def wall(k: Draws, level: Level, core_db: Level, tissue: Tissue, place: Place) -
     softer = 1.0 - 0.7 * tissue.merged * side
     dim = _inner_dim(tissue, place) * (1.0 - jnp.clip(through / tissue.core, 0.0, 1.0)) ** 1.5
     fade = softer * tissue.outer_fade * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
-    begins = jnp.maximum(edge(place.outside - place.gap, 1.0), side)
+    begins = edge(place.outside - place.gap, 1.0)
     wall_db = core_db - dim - fade + NEPER * jnp.log(begins + 1e-3)
     in_wall = (
         edge(place.outside, 1.0) * edge(place.thickness - place.outside) * edge(-place.below, 2.0)
     )
     level = put(level, jnp.maximum(wall_db, tissue.blood), in_wall)
     # The lateral epicardium and pericardium: a bright line or grey mass outside the wall.
-    pericardium = k.uniform(-24.0, 4.0) - 25.0 * tissue.merged
+    pericardium = k.uniform(-18.0, 6.0) - 25.0 * tissue.merged
     off = (place.outside - place.thickness - 1.5) / k.uniform(1.2, 5.0)
     line = pericardium + 12.0 * jnp.log(jnp.exp(-(off**2)) + 1e-4)
     shown = (side > 0.5) & (place.s > k.uniform(0.15, 0.9)) & (place.outside > place.gap)
@@ -240,8 +240,7 @@ def wall(k: Draws, level: Level, core_db: Level, tissue: Tissue, place: Place) -
 
 def _inner_dim(tissue: Tissue, place: Place) -> Level:
     """By how much the wall's inner side is darker than its core, dB: half as much laterally."""
-    softer = 1.0 - 0.7 * tissue.merged * place.side
-    return softer * tissue.dim * (1.0 - 0.5 * place.side)
+    return (1.0 - 0.7 * tissue.merged * place.side) * tissue.dim
 
 
 def lumen(

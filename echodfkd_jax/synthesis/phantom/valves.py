@@ -50,8 +50,8 @@ def sample_valves(k: Draws, window: Window) -> Valves:
     return Valves(
         reach=base * k.uniform(0.8, 1.15, (4,)),
         level=level + tricuspid + k.normal(0.0, 3.0, -8.0, 8.0, (4,)),
-        thickness=k.uniform(0.3, 1.0, (4,)),
-        tent=k.normal(-0.06, 0.12, -0.35, 0.3, (4,)),
+        thickness=k.uniform(0.4, 1.3, (4,)),
+        tent=k.normal(0.0, 0.15, -0.3, 0.45, (4,)),
         swing=k.uniform(0.6, 1.35, (4,)),
         fading=k.uniform(0.0, 28.0, (4,)),
         tip=k.uniform(0.0, 1.0, (4,)) * by_window(window, clear=7.0, fair=7.0, poor=14.0),
