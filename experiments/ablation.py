@@ -99,8 +99,6 @@ def families() -> dict[str, Change]:
         levels = scene.levels._replace(
             septal=even,
             lateral=even,
-            lateral_rise=jnp.zeros(()),
-            lateral_slope=jnp.zeros(()),
             variation=jnp.zeros(()),
             patches=jnp.zeros(()),
             apex_drop=jnp.zeros(()),
@@ -151,7 +149,7 @@ def families() -> dict[str, Change]:
             clutter=jnp.zeros_like(mean.clutter), noise=jnp.full_like(mean.noise, 1e-3)
         ),
         "gain": scanner(gain_db=jnp.zeros_like(mean.gain_db), tgc_db=jnp.zeros_like(mean.tgc_db)),
-        "display": scanner(range_db=mean.range_db, gamma=mean.gamma, white=mean.white),
+        "display": scanner(range_db=mean.range_db, gamma=mean.gamma),
         "overlays": lambda scene: scene._replace(markings=jnp.zeros_like(scene.markings)),
         "compression": scanner(quality=jnp.zeros(()), sharpness=jnp.zeros(()), blend=jnp.zeros(())),
     }

@@ -28,8 +28,6 @@ class Tissue(NamedTuple):
         blood: of the cavities.
         septal: level of the septum's bright core.
         lateral: level of the lateral wall's.
-        lateral_rise: by how much the lateral wall is brighter at the base than at the apex.
-        lateral_slope: dB per pixel by which the lateral wall brightens from inside out.
         variation: along the wall, typical size.
         patches: of the kinds of tissue within a region, typical size.
         apex_drop: added at the apex (negative: the apex is not seen).
@@ -44,8 +42,6 @@ class Tissue(NamedTuple):
     blood: Float[Array, ""]
     septal: Float[Array, ""]
     lateral: Float[Array, ""]
-    lateral_rise: Float[Array, ""]
-    lateral_slope: Float[Array, ""]
     variation: Float[Array, ""]
     patches: Float[Array, ""]
     apex_drop: Float[Array, ""]
@@ -74,8 +70,6 @@ def sample_tissue(k: Draws, window: Window) -> Tissue:
         blood=k.uniform(-66.0, -40.0),
         septal=septal,
         lateral=lateral,
-        lateral_rise=k.uniform(-3.0, 3.0) * (1.0 - merged),
-        lateral_slope=k.uniform(0.0, 0.4) * (1.0 - merged),
         variation=mess * k.uniform(0.5, 6.0),
         patches=k.uniform(0.0, 2.5),
         apex_drop=by_window(window, clear=6.0, fair=10.0 + 10.0 * mess, poor=26.0)
@@ -84,7 +78,7 @@ def sample_tissue(k: Draws, window: Window) -> Tissue:
         dim=k.uniform(2.0, 20.0),
         core=k.uniform(0.15, 0.75),
         outer_fade=k.uniform(0.0, 10.0),
-        trabecular=k.uniform(-28.0, -4.0),
+        trabecular=k.uniform(-20.0, -2.0) - k.uniform(2.0, 10.0),
         merged=merged,
         mass=mass,
     )
@@ -203,38 +197,29 @@ def muscle(k: Draws, tissue: Tissue, place: Place) -> Level:
     """The core of the left ventricle's wall, and of what continues it inward: by side, uneven."""
     s, side = jnp.clip(place.s, 0.0, 1.0), place.side
     septal = tissue.septal + k.smooth_curve(s, 4, tissue.variation)
-    # Towards the apex the septum is often lost.
-    septal = septal - k.uniform(0.0, 3.0) * jnp.clip(1.0 - s / k.uniform(0.15, 0.5), 0.0, 1.0)
     uneven_mass = tissue.variation * (1.0 - 0.7 * tissue.merged)
     lateral = tissue.lateral + k.smooth_curve(s, 4, uneven_mass)
-    lateral = lateral + tissue.lateral_rise * (s - 0.5)
-    inside = jnp.maximum(place.outside - place.gap, 0.0)
-    lateral = lateral + tissue.lateral_slope * jnp.minimum(inside, 10.0)
     core_db = septal + (lateral - septal) * side
-    unseen = k.uniform(0.1, 0.35)
+    unseen = k.uniform(0.15, 0.45)
     core_db = core_db + tissue.apex_drop * jnp.clip(1.0 - s / unseen, 0.0, 1.0)
     return core_db + k.clusters(MAP_SIZE, MAP_SIZE, 18, 3, tissue.patches)
 
 
 def wall(k: Draws, level: Level, core_db: Level, tissue: Tissue, place: Place) -> Level:
-    """The left ventricle's wall: dim inside, bright core; laterally it begins without a border."""
+    """The left ventricle's wall: dim inside, bright core."""
     side = place.side
     inside = jnp.maximum(place.outside - place.gap, 0.0)
     through = jnp.clip(inside / (place.thickness - place.gap), 0.0, 1.0)
     softer = 1.0 - 0.7 * tissue.merged * side
     dim = _inner_dim(tissue, place) * (1.0 - jnp.clip(through / tissue.core, 0.0, 1.0)) ** 1.5
     fade = softer * tissue.outer_fade * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
-    begins = edge(place.outside - place.gap, 1.0)
-    wall_db = core_db - dim - fade + NEPER * jnp.log(begins + 1e-3)
-    in_wall = (
-        edge(place.outside, 1.0) * edge(place.thickness - place.outside) * edge(-place.below, 2.0)
-    )
-    level = put(level, jnp.maximum(wall_db, tissue.blood), in_wall)
+    in_wall = edge(place.outside - place.gap) * edge(place.thickness - place.outside)
+    level = put(level, core_db - dim - fade, in_wall * edge(-place.below, 2.0))
     # The lateral epicardium and pericardium: a bright line or grey mass outside the wall.
     pericardium = k.uniform(-18.0, 6.0) - 25.0 * tissue.merged
     off = (place.outside - place.thickness - 1.5) / k.uniform(1.2, 5.0)
     line = pericardium + 12.0 * jnp.log(jnp.exp(-(off**2)) + 1e-4)
-    shown = (side > 0.5) & (place.s > k.uniform(0.15, 0.9)) & (place.outside > place.gap)
+    shown = (side > 0.5) & (place.s > 0.15) & (place.outside > place.gap)
     return jnp.maximum(level, jnp.where(shown & (place.below < 12.0), line, -90.0))
 
 
@@ -251,7 +236,8 @@ def lumen(
     grain = k.smooth_field(MAP_SIZE, MAP_SIZE, 40, k.uniform(2.0, 6.0))
     # Trabeculae are thickest laterally and at the apex.
     layer = per_side(anatomy.trabecular, place.side)
-    depth = jnp.minimum(jnp.maximum(-place.outside, 0.0) / layer, s / anatomy.apical_trabeculae)
+    inner = jnp.maximum(place.gap - place.outside, 0.0)
+    depth = jnp.minimum(inner / layer, s / anatomy.apical_trabeculae)
     trabeculae = core_db + tissue.trabecular + grain
     trabeculae = trabeculae - NEPER * k.uniform(1.5, 6.0) * jnp.maximum(depth - 1.0, 0.0)
     inside = added(tissue.blood, trabeculae)
@@ -265,7 +251,8 @@ def lumen(
         inside = jnp.maximum(
             inside, papillary + 10.0 * jnp.log(jnp.exp(-(off_u**2) - off_v**2) + 1e-4)
         )
-    return put(level, inside, edge(-place.outside) * edge(-place.below) * edge(place.v))
+    within = edge(place.gap - place.outside) * edge(-place.below) * edge(place.v + place.gap)
+    return put(level, inside, within)
 
 
 def annulus(k: Draws, level: Level, anatomy: Anatomy, place: Place) -> Level:
