@@ -1,6 +1,6 @@
 """Trains, calibrates and tests the network that judges outlines; writes its weights, prints JSON.
 
-    python -m experiments.trust [--out=FILE]        ten minutes on one core
+    python -m experiments.trust [--out=FILE]        twenty minutes on one core
     python -m experiments.trust --test=FILE         the figures of weights that are there
     python -m experiments.trust --stills=STILLS.npz         how it does on stills of CAMUS
 
@@ -46,10 +46,10 @@ from experiments.distorted_masks import Heart, distort
 from experiments.outlined_hearts import SEED, Case, cases, warp
 
 # Clips to learn from, to calibrate on (a half for the curve, a half for intervals), to test on.
-NUM_TRAIN, NUM_CALIBRATION, NUM_TEST = 360, 160, 120
+NUM_TRAIN, NUM_CALIBRATION, NUM_TEST = 480, 160, 120
 # Of a batch: clips, frames of each that are distorted together, and those of them that are shown.
 CLIPS, SOME_FRAMES, FRAMES = 16, 6, 2
-NUM_STEPS, LEARNING_RATE = 900, 4e-3
+NUM_STEPS, LEARNING_RATE = 2400, 4e-3
 # Of clips that calibrate or test, every so many frames are judged.
 EVERY = 3
 # Of training clips so many are turned, upside down, mirrored or noise.
