@@ -31,6 +31,7 @@ def test_context_stands_beside_each_frame_and_a_clips_ends_for_those_beyond():
     np.testing.assert_array_equal(shown[:, 0, 0], [[0, 0, 1], [4, 2, 4]])
 
 
+@pytest.mark.slow
 def test_a_clip_of_any_length_is_judged_frame_by_frame(network):
     frames, mask = clip(trust.CHUNK_FRAMES + 3)
     whole = trust.where_inside(network, frames, mask)

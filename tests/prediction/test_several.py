@@ -157,6 +157,7 @@ def test_the_same_call_continues(clips, student, tmp_path, outlined):
     assert outlined == []
 
 
+@pytest.mark.slow
 def test_what_is_not_the_same_is_made_again(clips, student, tmp_path, outlined):
     def again(made=clips, network=student, **options):
         del outlined[:]

@@ -91,6 +91,7 @@ def test_clips_of_a_batch_do_not_see_each_other(small):
     np.testing.assert_allclose(both[1:], alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_frames_see_each_other_and_times_matter(small):
     variables, apply, clip, times = small
     outputs = apply(variables, clip, times)

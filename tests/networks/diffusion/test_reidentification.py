@@ -66,6 +66,7 @@ def test_embeddings_are_the_published_ones(embed, arrays, latents, each, wanted)
     np.testing.assert_allclose(got, arrays[wanted], atol=golden.ATOL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each, wanted", [(False, "global"), (True, "each")])
 def test_pairs_with_a_frame_get_the_published_logits(variables, embed, arrays, each, wanted):
     frame = embed(arrays["clip"], each=False)[:1]

@@ -43,6 +43,7 @@ def test_nothing_valid_is_no_loss():
     assert losses.masked_mean(jnp.ones((1, 2, 3)), jnp.zeros((1, 2), bool)) == 0
 
 
+@pytest.mark.slow
 def test_offset_noise_moves_whole_channels_of_a_clip():
     noise = losses.offset_noise(jax.random.key(0), (64, 16, 8, 8, 4), offset=2.0)
     means = np.mean(noise, axis=(1, 2, 3))

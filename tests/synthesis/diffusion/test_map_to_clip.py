@@ -29,6 +29,7 @@ def likeness(first, **options):
     return np.corrcoef(made(first, **options).ravel(), PICTURES.ravel())[0, 1]
 
 
+@pytest.mark.slow
 def test_later_steps_keep_more_of_the_map():
     early, middle, late = (likeness(first, churn=edm.NO_CHURN) for first in (10, 45, 60))
     assert abs(early) < 0.2 and early < middle < late
