@@ -11,7 +11,7 @@ reads and writes the working directory and speaks.
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -51,8 +51,6 @@ from echodfkd_jax.training.mask_learning import MaskLearning
 from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first
 from echodfkd_jax.training.trainer import Learning, Trainer
 
-# What TensorBoard's table of runs shows beside the settings.
-_SCORES = ("validation/loss", "validation/dice")
 # Held while a run is trained; left there.
 _LOCK = ".training.lock"
 
@@ -117,7 +115,7 @@ def _train(
     first = progress.step == 0
     data, learning = on_all(lambda: _open(config, inputs, settings, shard, first=first))
     trainer = Trainer(learning, data, parallel, settings, saved=saved)
-    on_first(lambda: _begin(config, trainer, first=first))
+    on_first(lambda: _begin(config, trainer, learning.scores, first=first))
     announcements.beginning(config, parallel, trainer, progress)
     with StopNotice() as notice:
         progress = trainer.fit(config.workdir, checkpoints, progress, told_to_stop=notice.arrived)
@@ -164,8 +162,10 @@ def _first_weights(
     return found.variables
 
 
-def _begin(config: ml_collections.ConfigDict, trainer: Trainer, *, first: bool) -> None:
-    """Writes what says what is trained; once also for TensorBoard."""
+def _begin(
+    config: ml_collections.ConfigDict, trainer: Trainer, scores: Sequence[str], *, first: bool
+) -> None:
+    """Writes what says what is trained; once also for TensorBoard, with the scores to come."""
     workdir = files.path_of(config.workdir)
     run_config.save(config)
     files.write_text(workdir / "parameters.txt", trainer.overview + "\n")
@@ -178,7 +178,7 @@ def _begin(config: ml_collections.ConfigDict, trainer: Trainer, *, first: bool) 
             "weights": trainer.overview,
         }
         writer.write_texts(0, {tag: f"```\n{text}\n```" for tag, text in content.items()})
-        writer.write_settings(run_config.deciding(config), _SCORES)
+        writer.write_settings(run_config.deciding(config), scores)
     finally:
         writer.close()
 

@@ -23,7 +23,7 @@ from echodfkd_jax.measurement.outline import trace
 COVERAGE = 0.9
 # An outline with less than this is a bad one.
 GOOD_DICE = 0.85
-# One that is expected to have less surely is: of 82 such outlines of generated clips 2 were good.
+# One that is expected to have less hardly ever is a good one.
 BAD_DICE = 0.75
 # As often a good clip may be flagged.
 FALSE_ALARMS = 0.1

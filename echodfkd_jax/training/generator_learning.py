@@ -23,6 +23,12 @@ _NUM_EXAMPLES = 4
 class GeneratorLearning:
     """A latent video model; see `trainer.Learning`."""
 
+    scores: tuple[str, ...] = (
+        "validation/loss",
+        "validation/reconstruction",
+        "validation/denoising",
+    )
+
     def __init__(
         self,
         model: LatentVideo,

@@ -26,6 +26,8 @@ _NUM_EXAMPLES = 4
 class MaskLearning:
     """A network that outlines structures; see `trainer.Learning`."""
 
+    scores: tuple[str, ...] = ("validation/loss", "validation/dice")
+
     def __init__(
         self,
         model: Mapping[str, Any],

@@ -25,7 +25,12 @@ class Learning(Protocol):
     """What a trainer learns: the first state, the steps, and something to look at.
 
     The steps are per-device functions, see `step.py`; `axis_name` is that of the devices.
+
+    Attributes:
+        scores: tags of what TensorBoard's table of runs shows beside the settings.
     """
+
+    scores: tuple[str, ...]
 
     def create_state(self, optimizer: optax.GradientTransformation) -> state.TrainState:
         """The state before the first step."""
