@@ -15,6 +15,8 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.teachers import load_teacher
 from tests.clips import camus_folder
 
+pytestmark = pytest.mark.slow  # All stages on a made-up download.
+
 STRUCTURES = ("lv", "lv_myocardium", "la")
 SMALL = {
     "model.subsampling": 8,
@@ -131,7 +133,6 @@ def test_an_unknown_split_of_a_folder_is_named(folder, capsys):
     assert "config.eval.split='tset': expected one of train, valid" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_shipped_student_is_judged_beside_its_teacher(folder, tmp_path):
     flags = {"eval.clips_dir": folder / "CAMUS_public", "workdir": tmp_path, "structures": "'lv',"}
     flags |= {"student.weights": "small", "teacher.name": "unet", "eval.split": "test"}
@@ -141,7 +142,6 @@ def test_a_shipped_student_is_judged_beside_its_teacher(folder, tmp_path):
     assert metrics["count"]["dice_ed/teacher_vs_reference"] == 2
 
 
-@pytest.mark.slow
 def test_a_student_learns_from_the_teacher_on_generated_clips(folder):
     assert on_camus(folder, "export") == 0
     weights = folder / "run" / "export" / "student.safetensors"
@@ -164,7 +164,6 @@ def test_a_student_learns_from_the_teacher_on_generated_clips(folder):
     assert metrics["count"]["la/dice_ed/teacher_vs_reference"] == 2
 
 
-@pytest.mark.slow
 def test_labelled_by_a_teacher_instead(folder):
     flags = {"teacher.name": "unet", "structures": "'lv',"}
     assert on_camus(folder, "prepare", **flags) == 0
@@ -174,7 +173,6 @@ def test_labelled_by_a_teacher_instead(folder):
     assert clip.reference_masks.shape[-1] == 3
 
 
-@pytest.mark.slow
 def test_a_structure_that_readers_did_not_outline_is_named(folder, tmp_path, capsys):
     flags = {"workdir": tmp_path, "structures": "'lv','rv'"}
     assert on_camus(folder, "prepare", **flags) == 0
@@ -190,7 +188,6 @@ def test_no_teacher_cannot_be_learnt_from(folder, tmp_path, capsys):
         load_teacher("none")
 
 
-@pytest.mark.slow
 def test_two_traced_frames_are_enough(tmp_path):
     folder = camus_folder.build(tmp_path / "CAMUS_public")
     for path in folder.rglob("*half_sequence_gt*"):
