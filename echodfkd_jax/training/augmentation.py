@@ -23,12 +23,13 @@ SECTOR_HALF_DEGREES = 45.0
 _DRAWS = ("stride", "sector", "move", "speckle", "noise", "blur", "gain", "gamma", "still", "veil")
 
 Rows = Int[Array, "b"]
-# Step, rows of the clips, and what `Input.expand` gives -> the same, changed.
-Augment = Callable[[Int[Array, ""], Rows, dict[str, jax.Array]], dict[str, jax.Array]]
+# Step, rows of the clips, what `Input.expand` gives, and how many frames at either end of a window
+# nothing is learnt from -> the same, changed, without targets of those frames.
+Augment = Callable[[Int[Array, ""], Rows, dict[str, jax.Array], int], dict[str, jax.Array]]
 
 
 def make_augment(settings: AugmentSettings, seed: int) -> Augment | None:
-    """Returns `augment(step, rows, data)`, pure, for clips of any size; None when all is off.
+    """Returns a pure `augment(step, rows, data, margin)` for any size of clips; None: all is off.
 
     Args:
         settings: how strong each change may be.
@@ -38,9 +39,9 @@ def make_augment(settings: AugmentSettings, seed: int) -> Augment | None:
         return None
 
     def augment(
-        step: Int[Array, ""], rows: Rows, data: dict[str, jax.Array]
+        step: Int[Array, ""], rows: Rows, data: dict[str, jax.Array], margin: int = 0
     ) -> dict[str, jax.Array]:
-        change = jax.vmap(lambda *clip: augment_clip(*clip, settings=settings))
+        change = jax.vmap(lambda *clip: augment_clip(*clip, settings=settings, margin=margin))
         keys = clip_keys(seed, step, rows)
         video, targets = data["video"][..., 0], []
         # The same keys change every structure's mask in the same way.
@@ -86,7 +87,8 @@ def augment_clip(
     target: UInt8[Array, "t h w"],
     *,
     settings: AugmentSettings,
-) -> tuple[UInt8[Array, "t h w"], UInt8[Array, "t h w"]]:
+    margin: int = 0,
+) -> tuple[UInt8[Array, "t h w"], UInt8[Array, "n h w"]]:
     """Changes one clip: its pace, its sector, its place in the frame, then its grey values.
 
     Args:
@@ -94,6 +96,7 @@ def augment_clip(
         video: grey frames.
         target: soft mask, 255 * probability.
         settings: how strong each change may be.
+        margin: frames at either end whose target is not needed, n = t - 2 * margin.
     """
     keys = dict(zip(_DRAWS, jax.random.split(key, len(_DRAWS)), strict=True))
     if settings.max_stride > 1:
@@ -102,6 +105,7 @@ def augment_clip(
     if settings.still:
         stands = jax.random.uniform(keys["still"]) < settings.still
         video, target = (jnp.where(stands, each[:1], each) for each in (video, target))
+    target = target[margin : len(target) - margin]
     grey = video.astype(jnp.float32)
     _, height, width = grey.shape
     if settings.sector_degrees:

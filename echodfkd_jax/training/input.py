@@ -87,7 +87,7 @@ class DatasetInput(WindowInput):
         super().__init__(
             Decoded(clips=train, **kept),
             Decoded(clips=validation, **kept),
-            Window(settings.window_frames, settings.subsample),
+            Window(settings.window_frames, settings.subsample, settings.phase_windows),
             num_threads=settings.num_threads,
             batch_size=batch_size,
             seed=seed,

@@ -19,6 +19,7 @@ LOSSES = {
     "bce": "echodfkd_jax.training.losses:binary_cross_entropy",
     "dice": "echodfkd_jax.training.losses:soft_dice",
     "bce_dice": "echodfkd_jax.training.losses:cross_entropy_and_dice",
+    "bce_dice_area": "echodfkd_jax.training.losses:cross_entropy_dice_and_area",
     "focal": "echodfkd_jax.training.losses:focal",
     "temperature": "echodfkd_jax.training.losses:softened_cross_entropy",
 }
@@ -26,6 +27,10 @@ LOSSES = {
 FOCAL_GAMMA = 2.0
 # Hinton et al., "Distilling the knowledge in a neural network", arXiv 1503.02531.
 TEMPERATURE = 2.0
+# Of the area's part in `bce_dice_area`.
+AREA_WEIGHT = 0.2
+# Pixels added to areas, so that a structure that is not there costs little.
+_AREA_SMOOTHING_PX = 80.0
 # Of a teacher's probability; beyond it a stored mask says nothing (255 steps).
 _LEAST_PROBABILITY = 0.5 / 255
 # Pixels added to both sides of Dice's ratio, so that two empty masks agree.
@@ -81,6 +86,21 @@ def cross_entropy_and_dice(
     return binary_cross_entropy(logits, target, frame_weights) + soft_dice(
         logits, target, frame_weights
     )
+
+
+def cross_entropy_dice_and_area(
+    logits: Logits, target: Target, frame_weights: FrameWeights = None
+) -> Float[Array, "b"]:
+    """These two, and by which factor an area is wrong: |log of predicted over wanted|, weighted.
+
+    Where grey values leave open where the outline is, the mask that costs both others least is one
+    of mean size: too small at end-diastole, too large at end-systole.
+    """
+    predicted, wanted = jax.nn.sigmoid(logits.astype(jnp.float32)), _probability(target)
+    areas = (jnp.sum(each, axis=(2, 3), keepdims=True) for each in (predicted, wanted))
+    sizes = [jnp.log(area + _AREA_SMOOTHING_PX) for area in areas]
+    wrong = _mean(jnp.abs(sizes[0] - sizes[1]), frame_weights)
+    return cross_entropy_and_dice(logits, target, frame_weights) + AREA_WEIGHT * wrong
 
 
 def focal(logits: Logits, target: Target, frame_weights: FrameWeights = None) -> Float[Array, "b"]:

@@ -43,7 +43,8 @@ def train_step(
     Args:
         state: before the step.
         batch: this device's shard.
-        model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255.
+        model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255; in training, if
+            it has a method `margin`, without so many frames at either end of the windows.
         optimizer: as in `state`.
         expand: turns the batch into frames and targets.
         axis_name: of the devices; None for one device alone.
@@ -60,8 +61,14 @@ def train_step(
 
     def learn(batch_stats: Any, part: dict[str, jax.Array]) -> tuple[Any, tuple[Any, jax.Array]]:
         data = expand(part)
-        if augment is not None:
-            data = augment(state.step, part["row"], data)
+        margin = model.margin(data["video"].shape[1]) if hasattr(model, "margin") else 0
+        learnt = slice(margin, data["video"].shape[1] - margin)
+        if augment is None:
+            data = {**data, "target": data["target"][:, learnt]}
+        else:
+            data = augment(state.step, part["row"], data, margin)
+        if "frame_weights" in data:
+            data["frame_weights"] = data["frame_weights"][:, learnt]
         video = data["video"].astype(jnp.float32)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:

@@ -10,7 +10,7 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.training.batches import Shard
 from echodfkd_jax.training.input import DatasetInput, GeneratorInput
-from echodfkd_jax.training.windows import target_of
+from echodfkd_jax.training.windows import Pixels, Window, target_of
 from echodfkd_jax.types import Clip
 
 
@@ -122,6 +122,19 @@ def test_windows_start_everywhere():
     data = _input()
     starts = {int(v) % 10 for s in range(60) for v in data.batch(s)["video"][:, 0, 0, 0, 0]}
     assert starts == set(range(7))  # 10 frames, windows of 4
+
+
+def test_windows_around_the_phases_have_them_in_the_middle():
+    target = np.zeros((30, 4, 4, 1), np.uint8)
+    target[:, 0] = 9
+    target[12], target[20] = 200, 0  # Largest and smallest.
+    pixels = Pixels(np.zeros((30, 4, 4), np.uint8), target, None)
+    cut, rng = Window(5, 1, phases=1.0), np.random.default_rng(0)
+    middles = {int(cut(pixels, rng)["target"][2].max()) for _ in range(20)}
+    assert middles == {200, 0}
+    # Near an end the window lies as it can.
+    target[12], target[1] = 9, 201
+    assert 201 in {int(cut(pixels, rng)["target"].max()) for _ in range(20)}
 
 
 def test_same_seed_same_batches_other_seed_others():

@@ -4,9 +4,11 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.training.losses import (
+    AREA_WEIGHT,
     LOSSES,
     binary_cross_entropy,
     cross_entropy_and_dice,
+    cross_entropy_dice_and_area,
     find_loss,
     focal,
     soft_dice,
@@ -71,6 +73,13 @@ def test_the_sum_is_the_sum():
     logits, target = _clip([0.3, -1.0], jnp.float32), _clip([200, 10], jnp.uint8)
     wanted = binary_cross_entropy(logits, target) + soft_dice(logits, target)
     np.testing.assert_allclose(cross_entropy_and_dice(logits, target), wanted)
+
+
+def test_an_area_wrong_by_a_factor_costs_its_logarithm():
+    wanted = jnp.zeros((1, 1, 40, 40, 1), jnp.uint8).at[:, :, :20, :20].set(255)
+    half = jnp.full(wanted.shape, -50.0).at[:, :, :10, :20].set(50.0)
+    costs = cross_entropy_dice_and_area(half, wanted) - cross_entropy_and_dice(half, wanted)
+    np.testing.assert_allclose(costs, AREA_WEIGHT * np.log((400 + 80) / (200 + 80)), rtol=1e-3)
 
 
 def test_focal_loss_of_an_undecided_pixel_is_a_quarter_of_the_cross_entropy():

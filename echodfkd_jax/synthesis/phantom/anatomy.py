@@ -54,39 +54,36 @@ class Anatomy(NamedTuple):
 def sample_anatomy(k: Draws, window: Window) -> Anatomy:
     """Draws a heart: from small and thick-walled to dilated, straight to strongly bowed.
 
-    One in five is wider and longer than most. One in eight has a right ventricle under load:
-    large, reaching up to the apex, beside a small left one. The worse the window, the more of the
-    trabeculated layer looks solid.
+    One in eight has a right ventricle under load: large, reaching up to the apex, beside a small
+    left one. The worse the window, the more of the trabeculated layer looks solid.
     """
-    thick = by_window(window, clear=0.6, fair=0.8, poor=1.0)
+    thick = by_window(window, clear=0.1, fair=0.5, poor=1.0)
     loaded = k.chance(0.12)
-    dilated = k.chance(0.2) & ~loaded
-    length = k.normal(56.0, 10.0, 27.0, 82.0) * jnp.where(dilated, 1.15, 1.0)
+    length = k.normal(54.0, 10.0, 26.0, 80.0)
     length = jnp.where(loaded, jnp.maximum(0.72 * length, 25.0), length)
-    aspect = k.normal(0.29, 0.05, 0.17, 0.46) * jnp.where(dilated, 1.25, 1.0)
+    aspect = k.normal(0.32, 0.065, 0.18, 0.51)
     skew = k.normal(0.0, 0.10, -0.25, 0.25)
-    rich = k.uniform(0.0, 1.0)  # in trabeculae
-    hypertrophy = jnp.exp(k.normal(0.0, 0.30, -0.6, 0.8))
+    hypertrophy = jnp.exp(k.normal(0.0, 0.28, -0.6, 0.75))
     return Anatomy(
         length=length,
         half_width=length * aspect * jnp.stack([1.0 - skew, 1.0 + skew]),
-        widest=k.normal(0.74, 0.12, 0.42, 0.95, (2,)),
-        bluntness=k.normal(0.55, 0.10, 0.33, 0.85, (2,)),
-        base_ratio=k.normal(0.89, 0.09, 0.60, 1.0, (2,)),
+        widest=k.normal(0.62, 0.12, 0.36, 0.92, (2,)),
+        bluntness=k.normal(0.50, 0.10, 0.30, 0.80, (2,)),
+        base_ratio=k.normal(0.86, 0.10, 0.58, 1.0, (2,)),
         ripple=jnp.abs(k.normal(0.0, 0.04, -0.10, 0.10, (2,))),
         ripple_phase=k.uniform(0.0, 2 * jnp.pi, (2,)),
-        gap=jnp.stack([k.normal(0.8, 0.6, 0.1, 2.6), k.normal(0.3, 0.3, 0.1, 1.5)]),
-        wall=jnp.asarray([4.6, 6.0], jnp.float32)
+        gap=k.normal(1.0, 0.2, 0.4, 1.8, (2,)),
+        wall=jnp.asarray([5.5, 8.0], jnp.float32)
         * hypertrophy
-        * jnp.exp(k.normal(0.0, 0.2, -0.5, 0.6, (2,))),
+        * jnp.exp(k.normal(0.0, 0.18, -0.5, 0.5, (2,))),
         apex_wall=k.uniform(4.0, 14.0),
         trabecular=0.3
-        + thick * k.uniform(0.4, 1.0, (2,)) * jnp.stack([6.0 * rich**2, 2.0 + 10.0 * rich]),
-        apical_trabeculae=0.02 + 0.26 * thick * k.uniform(0.0, 1.0),
+        + k.uniform(0.0, 1.0, (2,)) ** 1.5 * thick * jnp.asarray([2.0, 3.5], jnp.float32),
+        apical_trabeculae=0.01 + 0.16 * thick * k.uniform(0.0, 1.0) ** 1.3,
         bend=k.normal(0.0, 2.0, -5.0, 5.0),
-        base_tilt=k.normal(0.0, 0.09, -0.25, 0.25),
-        rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(8.0, 34.0)),
-        rv_top=jnp.where(loaded, k.uniform(-0.25, 0.25), k.uniform(0.0, 0.5)),
+        base_tilt=k.normal(0.0, 0.10, -0.28, 0.28),
+        rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(6.0, 32.0)),
+        rv_top=jnp.where(loaded, k.uniform(-0.25, 0.25), k.uniform(0.0, 0.55)),
     )
 
 

@@ -14,7 +14,7 @@ from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_window
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "6"
+VERSION = "9"
 # Share of poor windows among training clips; as many are fair. What is learned from them holds on
 # real clips; what is measured, on validation and test clips, is measured through clear ones.
 TRAINING_POOR_WINDOWS = 0.2
@@ -105,7 +105,7 @@ def readable(
     wall_db = jnp.stack([levels.septal, levels.lateral])[side]
     margin = wall_db + scanner.gain_db[row, column] - 0.5 * NEPER * jnp.log(power + 1e-9)
     # At least half of the wall outshines the clutter before it by so much, in dB.
-    wanted = by_window(window, clear=5.0, fair=4.0, poor=3.0)
+    wanted = by_window(window, clear=10.0, fair=4.0, poor=4.0)
     less = amplitude(jnp.minimum(jnp.median(margin) - wanted, 0.0))
     return scanner._replace(clutter=scanner.clutter * less, noise=scanner.noise * less)
 
@@ -149,8 +149,6 @@ def sample_scene(
     at_rest = movement._replace(contraction=jnp.zeros(()))
     levels = tissue.sample_tissue(k, window)
     pose = _pose(k, sector, heart, at_rest)
-    # However the heart leans, its base lies about level in the picture.
-    heart = heart._replace(base_tilt=jnp.clip(heart.base_tilt + 0.8 * pose.tilt, -0.35, 0.45))
     scanner = acquisition.sample_scanner(k, window)
     return Scene(
         heart=heart,
@@ -210,8 +208,6 @@ def render(scene: Scene) -> SyntheticClip:
         u, v = motion.heart_coordinates(heart, now, pose, beam_x, beam_y)
         u0, v0 = motion.to_reference(heart, now, u, v)
         signal = jnp.take(scatterers, _cell(u0, v0), axis=0, mode="clip")
-        brighter = now.brightening * now.contraction * jnp.clip(u0 / 12.0, 0.0, 1.0)
-        signal = signal * amplitude(brighter)[..., None]
         glint = valves.leaflet_level(leaflets, heart, now, u, v)
         # The leaflets' own scatterers: any fixed field will do.
         signal = signal + texture[0] * amplitude(glint)[..., None]
@@ -220,8 +216,7 @@ def render(scene: Scene) -> SyntheticClip:
         signal = signal + scanner.noise[..., None] * fresh
         return now, acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
 
-    shown = 1.0 * acquisition.in_view(sector, beam_x, beam_y)
-    display = acquisition.adjust(scanner, echo(jnp.zeros((), jnp.int32))[1], shown)
+    display = acquisition.adjust(scanner, echo(jnp.zeros((), jnp.int32))[1])
 
     def frame(number: Array) -> tuple[Array, Array, Array]:
         now, received = echo(number)
