@@ -37,9 +37,11 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.model = ml_collections.ConfigDict(fields)
     config.input.update(target="reference", window_frames=17, phase_windows=0.4, cache_gib=10.0)
     config.augment.update(gain=0.5, gamma=0.7, veil=0.4, speckle=0.35, blur_px=1.4)
-    config.augment.update(shift=0.06, rotation_degrees=12.0, scale=0.3, max_stride=2, still=0.06)
-    config.train.update(batch_size=32, num_epochs=40, loss="bce_dice_area", learning_rate=2e-3)
-    config.train.update(schedule="cosine", warmup_steps=80, clip_norm=1.0, patience=0)
+    config.augment.update(shift=0.06, rotation_degrees=12.0, scale=0.3, still=0.06)
+    config.train.update(batch_size=32, num_epochs=25, loss="bce_dice_area", learning_rate=2e-3)
+    config.train.update(
+        schedule="cosine", other_structures=0.4, warmup_steps=80, clip_norm=1.0, patience=0
+    )
     config.train.update(image_every_epochs=10, log_every_steps=20)
     if arg == "smoke":
         config.dataset.update(num_train=8, num_validation=4, num_test=4)

@@ -1,5 +1,6 @@
 """A small U-Net (Ronneberger et al., 1505.04597) that may see time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -58,9 +59,18 @@ class UNet(nn.Module):
         """How many frames before and after a frame have a part in its mask."""
         return max((abs(offset) for offset in self.context), default=0)
 
-    def margin(self, num_frames: int) -> int:
-        """How many frames at either end of a window are not segmented in training."""
-        return self.reach if num_frames > 2 * self.reach else 0
+    def training_frames(self, num_frames: int) -> tuple[Sequence[int], Sequence[int]]:
+        """Which frames of a window the network sees in training, and which it outlines.
+
+        Of windows longer than twice the `reach` those alone whose whole context is there are
+        outlined: a window that is learnt from is no clip with a beginning and an end.
+        """
+        margin = self.reach if num_frames > 2 * self.reach else 0
+        outlined = range(margin, num_frames - margin)
+        if not margin:
+            return outlined, outlined
+        seen = {frame + offset for frame in outlined for offset in (0, *self.context)}
+        return sorted(seen), outlined
 
     @nn.compact
     def __call__(
@@ -71,9 +81,8 @@ class UNet(nn.Module):
         Args:
             video: pixel values 0..255; the sides must be multiples of
                 subsampling * 2^(len(channels)-1).
-            train: normalise with the batch's statistics and update the running ones. Of videos
-                longer than twice the `reach`, the frames alone whose whole context is there are
-                segmented: a window that is learnt from is no clip with a beginning and an end.
+            train: normalise with the batch's statistics and update the running ones; the
+                `training_frames` alone are outlined.
 
         Returns:
             float32 logits, one per pixel, frame and structure; n is t but for training.
@@ -91,10 +100,10 @@ class UNet(nn.Module):
             )
         hidden = average_pool(video.reshape(-1, height, width, 1), self.subsampling)
         hidden = standardise(hidden)
-        cut = self.margin(num_frames) if train else 0
+        outlined = self.training_frames(num_frames)[1] if train else range(num_frames)
         if self.context:
             clips = hidden.reshape(*video.shape[:2], *hidden.shape[1:])
-            clips = beside_each_frame(clips, (0, *self.context), cut=cut)
+            clips = beside_each_frame(clips, (0, *self.context), outlined)
             hidden = clips.reshape(-1, *clips.shape[2:])
         skips = []
         for level, features in enumerate(self.channels):
@@ -109,7 +118,7 @@ class UNet(nn.Module):
         init = torch_uniform(self.channels[0])
         head = nn.Dense(len(self.structures), kernel_init=init, bias_init=init, name="head")
         logits = resize_bilinear(head(hidden.astype(jnp.float32)), self.subsampling)
-        return logits.reshape(len(video), num_frames - 2 * cut, *logits.shape[1:])
+        return logits.reshape(len(video), len(outlined), *logits.shape[1:])
 
     def _convolve_twice(self, hidden: Array, features: int, name: str, *, train: bool) -> Array:
         def twice(network: "UNet", hidden: Array) -> Array:
@@ -127,16 +136,15 @@ class UNet(nn.Module):
 
 
 def beside_each_frame(
-    clips: Float[Array, "b t h w 1"], offsets: tuple[int, ...], *, cut: int = 0
+    clips: Float[Array, "b t h w 1"], offsets: tuple[int, ...], frames: Sequence[int]
 ) -> Float[Array, "b n h w c"]:
     """Frames at several distances in time as channels, in the order of `offsets`.
 
     Args:
         clips: their first and last frames stand for those before and after.
         offsets: in frames.
-        cut: so many frames at either end are left out of the result, n = t - 2 * cut.
+        frames: beside which they stand, n of them.
     """
-    num_frames = clips.shape[1]
-    shown = jnp.arange(cut, num_frames - cut)
-    views = [clips[:, jnp.clip(shown + offset, 0, num_frames - 1)] for offset in offsets]
-    return jnp.concatenate(views, -1)
+    beside = jnp.array(frames)[:, None] + jnp.array(offsets)
+    views = clips[:, jnp.clip(beside, 0, clips.shape[1] - 1), ..., 0]
+    return jnp.moveaxis(views, 2, -1)

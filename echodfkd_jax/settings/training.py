@@ -95,6 +95,12 @@ class TrainSettings(Section):
         "by name: bce (as published), dice, bce_dice, bce_dice_area, focal, temperature; or "
         "'package.module:Name'",
     )
+    other_structures: float = setting(
+        1.0,
+        "how much each structure beside the first of config.structures counts in the loss",
+        least=0.0,
+        most=1.0,
+    )
     init_from: str = setting(
         "", "weights to begin with: a .safetensors file, or the shipped 'best' or 'small'"
     )

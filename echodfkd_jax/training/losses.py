@@ -27,8 +27,8 @@ LOSSES = {
 FOCAL_GAMMA = 2.0
 # Hinton et al., "Distilling the knowledge in a neural network", arXiv 1503.02531.
 TEMPERATURE = 2.0
-# Of the area's part in `bce_dice_area`.
-AREA_WEIGHT = 0.2
+# Of the other two parts in `bce_dice_area`, cross-entropy being 1.
+DICE_WEIGHT, AREA_WEIGHT = 1 / 6, 1 / 30
 # Pixels added to areas, so that a structure that is not there costs little.
 _AREA_SMOOTHING_PX = 80.0
 # Of a teacher's probability; beyond it a stored mask says nothing (255 steps).
@@ -44,6 +44,24 @@ def find_loss(name: str) -> Loss:
         UserError: an unknown name.
     """
     return seams.find("config.train.loss", name, LOSSES)
+
+
+def weigh_structures(loss: Loss, others: float) -> Loss:
+    """The loss in which each structure beside the first counts `others` times as much as that."""
+    if others == 1:
+        return loss
+
+    def weighted(
+        logits: Logits, target: Target, frame_weights: FrameWeights = None
+    ) -> Float[Array, "b"]:
+        weights = [1.0] + [others] * (logits.shape[-1] - 1)
+        losses = [
+            weight * loss(logits[..., [number]], target[..., [number]], frame_weights)
+            for number, weight in enumerate(weights)
+        ]
+        return jnp.sum(jnp.stack(losses), axis=0) / sum(weights)
+
+    return weighted
 
 
 def binary_cross_entropy(
@@ -91,16 +109,20 @@ def cross_entropy_and_dice(
 def cross_entropy_dice_and_area(
     logits: Logits, target: Target, frame_weights: FrameWeights = None
 ) -> Float[Array, "b"]:
-    """These two, and by which factor an area is wrong: |log of predicted over wanted|, weighted.
+    """Cross-entropy, some of Dice, and by which factor an area is wrong, |log(predicted/wanted)|.
 
-    Where grey values leave open where the outline is, the mask that costs both others least is one
-    of mean size: too small at end-diastole, too large at end-systole.
+    Where grey values leave open where the outline is, cross-entropy answers with a probability,
+    Dice with a mask that is rather too large. A mask of mean size costs both little; it is too
+    small at end-diastole and too large at end-systole, which the area's part is for.
     """
     predicted, wanted = jax.nn.sigmoid(logits.astype(jnp.float32)), _probability(target)
     areas = (jnp.sum(each, axis=(2, 3), keepdims=True) for each in (predicted, wanted))
     sizes = [jnp.log(area + _AREA_SMOOTHING_PX) for area in areas]
-    wrong = _mean(jnp.abs(sizes[0] - sizes[1]), frame_weights)
-    return cross_entropy_and_dice(logits, target, frame_weights) + AREA_WEIGHT * wrong
+    return (
+        binary_cross_entropy(logits, target, frame_weights)
+        + DICE_WEIGHT * soft_dice(logits, target, frame_weights)
+        + AREA_WEIGHT * _mean(jnp.abs(sizes[0] - sizes[1]), frame_weights)
+    )
 
 
 def focal(logits: Logits, target: Target, frame_weights: FrameWeights = None) -> Float[Array, "b"]:

@@ -17,7 +17,7 @@ from echodfkd_jax.training import state, step
 from echodfkd_jax.training.augmentation import make_augment
 from echodfkd_jax.training.batches import Batch
 from echodfkd_jax.training.input import Input
-from echodfkd_jax.training.losses import find_loss
+from echodfkd_jax.training.losses import find_loss, weigh_structures
 
 # Clips in TensorBoard's picture of validation frames.
 _NUM_EXAMPLES = 4
@@ -54,7 +54,7 @@ class MaskLearning:
         self._fields, self._data, self._settings, self._seed = dict(model), data, settings, seed
         self._begin_with = begin_with
         self._augment = make_augment(augment, seed)
-        self._loss = find_loss(settings.loss)
+        self._loss = weigh_structures(find_loss(settings.loss), settings.other_structures)
         self._lone_model = build_model(**model)  # For what runs outside the devices' axis.
         self._predict_step = jax.jit(
             functools.partial(step.predict_step, model=self._lone_model, expand=data.expand)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
@@ -43,8 +44,8 @@ def train_step(
     Args:
         state: before the step.
         batch: this device's shard.
-        model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255; in training, if
-            it has a method `margin`, without so many frames at either end of the windows.
+        model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255; in training of
+            the frames that its `training_frames`, if it has this method, says are outlined.
         optimizer: as in `state`.
         expand: turns the batch into frames and targets.
         axis_name: of the devices; None for one device alone.
@@ -61,14 +62,13 @@ def train_step(
 
     def learn(batch_stats: Any, part: dict[str, jax.Array]) -> tuple[Any, tuple[Any, jax.Array]]:
         data = expand(part)
-        margin = model.margin(data["video"].shape[1]) if hasattr(model, "margin") else 0
-        learnt = slice(margin, data["video"].shape[1] - margin)
+        seen, outlined = _training_frames(model, data["video"].shape[1])
         if augment is None:
-            data = {**data, "target": data["target"][:, learnt]}
+            data = {**data, "target": data["target"][:, outlined]}
         else:
-            data = augment(state.step, part["row"], data, margin)
+            data = augment(state.step, part["row"], data, seen, outlined)
         if "frame_weights" in data:
-            data["frame_weights"] = data["frame_weights"][:, learnt]
+            data["frame_weights"] = data["frame_weights"][:, outlined]
         video = data["video"].astype(jnp.float32)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
@@ -162,6 +162,14 @@ def predict_step(
 def _logits(model: nn.Module, variables: dict[str, Any], data: dict[str, jax.Array]) -> jax.Array:
     video = data["video"].astype(jnp.float32)
     return cast(jax.Array, model.apply(variables, video, train=False))
+
+
+def _training_frames(model: nn.Module, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which frames of a window the network sees in training, and which it outlines."""
+    chosen = getattr(model, "training_frames", None)
+    every = range(num_frames)
+    seen, outlined = (every, every) if chosen is None else chosen(num_frames)
+    return np.array(seen), np.array(outlined)
 
 
 def _over_micro_batches(

@@ -138,9 +138,9 @@ def test_a_frame_is_seen_with_those_beside_it_and_no_others(temporal):
 
 def test_beyond_its_ends_a_clip_stands_still():
     clips = jnp.arange(4.0).reshape(1, 4, 1, 1, 1)
-    shown = beside_each_frame(clips, (0, -2, 1))
+    shown = beside_each_frame(clips, (0, -2, 1), range(4))
     assert shown[0, :, 0, 0].tolist() == [[0, 0, 1], [1, 0, 2], [2, 0, 3], [3, 1, 3]]
-    middle = beside_each_frame(clips, (0, -1, 1), cut=1)
+    middle = beside_each_frame(clips, (0, -1, 1), (1, 2))
     assert middle[0, :, 0, 0].tolist() == [[1, 0, 2], [2, 1, 3]]
 
 
@@ -156,6 +156,11 @@ def test_in_training_only_frames_with_their_whole_context_are_segmented(temporal
     assert trained_on(video[:, :9]).shape[1] == 1
     assert trained_on(video[:, :8]).shape[1] == 8  # Too short a clip is shown as it is.
     assert model.apply(variables, video).shape[1] == 11
+    # Frames that are not in it have no part in it.
+    seen, outlined = model.training_frames(9)
+    assert (list(seen), list(outlined)) == ([0, 3, 4, 6, 8], [4])
+    shown = jnp.zeros_like(video[:, :9]).at[:, jnp.array(seen)].set(video[:, jnp.array(seen)])
+    np.testing.assert_allclose(trained_on(shown), trained_on(video[:, :9]), atol=1e-6)
 
 
 @pytest.mark.parametrize("num_frames", [1, 30, 100])
