@@ -146,5 +146,5 @@ def beside_each_frame(
         frames: beside which they stand, n of them.
     """
     beside = jnp.array(frames)[:, None] + jnp.array(offsets)
-    views = clips[:, jnp.clip(beside, 0, clips.shape[1] - 1), ..., 0]
+    views = clips[..., 0][:, jnp.clip(beside, 0, clips.shape[1] - 1)]
     return jnp.moveaxis(views, 2, -1)
