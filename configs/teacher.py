@@ -30,15 +30,15 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config = synthetic.get_config(arg)
     config.workdir = f"runs/teacher_{arg}" if arg else "runs/teacher"
     config.structures = STRUCTURES
-    config.dataset.update(num_train=2048, num_validation=64, num_test=32, num_frames=33)
+    config.dataset.update(num_train=2560, num_validation=64, num_test=32, num_frames=48)
     config.teacher.name = "none"
     fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": (-8, -4, 4, 8)}
     fields |= {"subsampling": 2, "dtype": "float32", "remat": False}
     config.model = ml_collections.ConfigDict(fields)
-    config.input.update(target="reference", window_frames=17, phase_windows=0.4, cache_gib=10.0)
+    config.input.update(target="reference", window_frames=17, phase_windows=0.4, cache_gib=11.0)
     config.augment.update(gain=0.5, gamma=0.7, veil=0.4, speckle=0.35, blur_px=1.4)
     config.augment.update(shift=0.06, rotation_degrees=12.0, scale=0.3, still=0.06)
-    config.train.update(batch_size=32, num_epochs=25, loss="bce_dice_area", learning_rate=2e-3)
+    config.train.update(batch_size=32, num_epochs=20, loss="bce_dice_area", learning_rate=2e-3)
     config.train.update(
         schedule="cosine", other_structures=0.4, warmup_steps=80, clip_norm=1.0, patience=0
     )

@@ -17,7 +17,7 @@ from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_wind
 VERSION = "9"
 # Share of poor windows among training clips; as many are fair. What is learned from them holds on
 # real clips; what is measured, on validation and test clips, is measured through clear ones.
-TRAINING_POOR_WINDOWS = 0.2
+TRAINING_POOR_WINDOWS = 0.4
 
 
 class SyntheticClip(NamedTuple):
