@@ -10,9 +10,8 @@ from jaxtyping import Array, Float
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures
 from echodfkd_jax.networks.layers import (
-    BatchNorm,
-    Conv3x3,
     average_pool,
+    convolve_twice,
     max_pool_2x2,
     resize_bilinear,
     standardise,
@@ -109,28 +108,21 @@ class UNet(nn.Module):
         for level, features in enumerate(self.channels):
             if level:
                 hidden = max_pool_2x2(hidden)
-            hidden = self._convolve_twice(hidden, features, f"down_{level}", train=train)
+            hidden = self._level(hidden, features, f"down_{level}", train=train)
             skips.append(hidden)
         for level in reversed(range(len(self.channels) - 1)):
             hidden = jnp.concatenate([skips[level], upsample_nearest_2x(hidden)], -1)
             features = self.channels[level]
-            hidden = self._convolve_twice(hidden, features, f"up_{level}", train=train)
+            hidden = self._level(hidden, features, f"up_{level}", train=train)
         init = torch_uniform(self.channels[0])
         head = nn.Dense(len(self.structures), kernel_init=init, bias_init=init, name="head")
         logits = resize_bilinear(head(hidden.astype(jnp.float32)), self.subsampling)
         return logits.reshape(len(video), len(outlined), *logits.shape[1:])
 
-    def _convolve_twice(self, hidden: Array, features: int, name: str, *, train: bool) -> Array:
+    def _level(self, hidden: Array, features: int, name: str, *, train: bool) -> Array:
         def twice(network: "UNet", hidden: Array) -> Array:
-            for index in range(2):
-                convolution = Conv3x3(
-                    features, network.dtype, parent=network, name=f"{name}_{index}"
-                )
-                norm = BatchNorm(
-                    network.axis_name, network.dtype, parent=network, name=f"{name}_{index}_norm"
-                )
-                hidden = nn.relu(norm(convolution(hidden), train=train))
-            return hidden
+            shared = {"axis_name": network.axis_name, "dtype": network.dtype}
+            return convolve_twice(network, hidden, features, name, train=train, **shared)
 
         return (nn.remat(twice) if self.remat else twice)(self, hidden)
 
