@@ -35,7 +35,8 @@ def get_config(arg: str = "best") -> ml_collections.ConfigDict:
     config.augment.update(gamma=0.6, veil=0.35, blur_px=1.4, still=0.06)
     config.augment.update(shift=0.05, rotation_degrees=10.0, scale=0.25)
     if arg != "smoke":
-        config.dataset.update(num_train=1024, num_validation=48, num_test=32, num_frames=33)
+        config.dataset.update(num_train=1024, num_validation=48, num_test=32, num_frames=48)
         config.train.update(batch_size=8, num_epochs=9, loss="bce_dice_area", warmup_steps=50)
+        config.train.other_structures = 0.4
         config.train.update(patience=0, log_every_steps=50, image_every_epochs=3)
     return config
