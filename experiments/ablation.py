@@ -196,7 +196,7 @@ def train(make: Callable[..., SyntheticClip], *, steps: int, seed: int) -> tuple
     model = UNet(channels=(8, 16, 32, 64), context=(-8, -4, 4, 8), subsampling=2)
     settings = InputSettings("generator", "reference", WINDOW, num_threads=0, cache_gib=0.0)
     data = GeneratorInput(
-        maker(_Changed(make), LV_ALONE),
+        maker(_Changed(make), LV_ALONE, num_frames=WINDOW, shown=range(WINDOW)),
         settings,
         batch_size=BATCH,
         num_train=BATCH,

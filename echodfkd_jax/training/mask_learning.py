@@ -86,14 +86,15 @@ class MaskLearning:
         """Some clips with what was wanted and what was said, one below the other."""
         shown = jax.device_get(self._predict_step(variables, batch))
         count = int(np.sum(batch["weight"]))  # The rest is padding.
+        counts = shown.get("frame_weights", np.ones(shown["video"].shape[:2])) > 0
         rows = [
             clip_strip(
-                shown["video"][clip, ..., 0],
+                shown["video"][clip, counts[clip], ..., 0],
                 {
-                    self._data.target: shown["target"][clip, ..., 0],
-                    "student": shown["predicted"][clip, ..., 0],
+                    self._data.target: shown["target"][clip, counts[clip], ..., 0],
+                    "student": shown["predicted"][clip, counts[clip], ..., 0],
                     **{
-                        structure: shown["predicted"][clip, ..., number]
+                        structure: shown["predicted"][clip, counts[clip], ..., number]
                         for number, structure in enumerate(self._data.structures)
                         if structure != LV
                     },

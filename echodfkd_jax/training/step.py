@@ -7,7 +7,7 @@ A model without one keeps statistics per device, and the running ones become the
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
@@ -62,13 +62,13 @@ def train_step(
 
     def learn(batch_stats: Any, part: dict[str, jax.Array]) -> tuple[Any, tuple[Any, jax.Array]]:
         data = expand(part)
-        seen, outlined = _training_frames(model, data["video"].shape[1])
+        seen, outlined = training_frames(model, data["video"].shape[1])
         if augment is None:
-            data = {**data, "target": data["target"][:, outlined]}
+            data = {**data, "target": data["target"][:, np.array(outlined)]}
         else:
             data = augment(state.step, part["row"], data, seen, outlined)
         if "frame_weights" in data:
-            data["frame_weights"] = data["frame_weights"][:, outlined]
+            data["frame_weights"] = data["frame_weights"][:, np.array(outlined)]
         video = data["video"].astype(jnp.float32)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
@@ -164,12 +164,11 @@ def _logits(model: nn.Module, variables: dict[str, Any], data: dict[str, jax.Arr
     return cast(jax.Array, model.apply(variables, video, train=False))
 
 
-def _training_frames(model: nn.Module, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+def training_frames(model: nn.Module, num_frames: int) -> tuple[Sequence[int], Sequence[int]]:
     """Which frames of a window the network sees in training, and which it outlines."""
     chosen = getattr(model, "training_frames", None)
     every = range(num_frames)
-    seen, outlined = (every, every) if chosen is None else chosen(num_frames)
-    return np.array(seen), np.array(outlined)
+    return (every, every) if chosen is None else chosen(num_frames)
 
 
 def _over_micro_batches(

@@ -192,8 +192,8 @@ def test_reference_target_needs_every_frame():
     )
 
 
-def _noise(key, *, num_frames, train):
-    frames = jax.random.randint(key, (num_frames, 2, 2), 0, 256).astype(jnp.uint8)
+def _noise(key, *, train):
+    frames = jax.random.randint(key, (4, 2, 2), 0, 256).astype(jnp.uint8)
     return frames, (frames > 100)[..., None]
 
 
@@ -235,6 +235,22 @@ def test_generated_reference_is_the_mask():
     made = _made(data, data.batch(0))
     assert made["video"].shape == (2, 4, 2, 2, 1)
     np.testing.assert_array_equal(made["target"], np.where(made["video"] > 100, 255, 0))
+
+
+def test_frames_that_nobody_sees_are_not_made():
+    def two(key, *, train):
+        frames = jax.random.randint(key, (2, 2, 2), 1, 256).astype(jnp.uint8)
+        return frames, (frames > 100)[..., None]
+
+    settings = _settings(source="generator", target="reference")
+    sizes = {"batch_size": 2, "num_train": 6, "num_validation": 3, "seed": 0}
+    data = GeneratorInput(two, settings, seen=(1, 3), outlined=(3,), **sizes)
+    made = _made(data, data.batch(0))
+    assert made["video"].shape == (2, 4, 2, 2, 1)
+    assert made["video"][:, [1, 3]].all()
+    assert not made["video"][:, [0, 2]].any()
+    np.testing.assert_array_equal(made["target"][:, 3], 255 * (made["video"][:, 3] > 100))
+    np.testing.assert_array_equal(made["frame_weights"], [[0, 0, 0, 1]] * 2)
 
 
 def test_generated_target_of_a_teacher():
@@ -285,8 +301,8 @@ def test_two_processes_validate_on_every_window_once(source):
 
 
 def test_the_generator_is_told_what_is_to_be_learnt_from():
-    def told(key, *, num_frames, train):
-        frames = jnp.full((num_frames, 2, 2), jnp.where(train, 100, 0)).astype(jnp.uint8)
+    def told(key, *, train):
+        frames = jnp.full((4, 2, 2), jnp.where(train, 100, 0)).astype(jnp.uint8)
         return frames, (frames > 50)[..., None]
 
     data = GeneratorInput(

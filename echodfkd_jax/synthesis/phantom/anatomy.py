@@ -10,7 +10,6 @@ outside of it: `Anatomy.gap` lies between.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -21,8 +20,6 @@ from echodfkd_jax.synthesis.phantom.window import Window, by_window
 # cells of 0.7 px are finer than the sound beam, so speckle is fully developed.
 MAP_SIZE = 232
 U_MIN, V_MIN, MAP_EXTENT = -82.0, -34.0, 164.0
-# The drawn outline consists of this many straight pieces a side, shorter towards the apex.
-_PIECES = 24
 
 
 class Anatomy(NamedTuple):
@@ -127,8 +124,9 @@ class Place(NamedTuple):
         v: along it, from the apex.
         s: v over the length, not clipped.
         side: 0 septal, 1 lateral.
-        outside: distance from the outline's walls; negative in the cavity.
-        thickness: of the wall beside the nearest point of the outline, gap included.
+        outside: distance from the outline across the long axis, above the apex along it; negative
+            in the cavity.
+        thickness: of the wall in that direction, gap included.
         gap: there.
         below: distance from the mitral plane; negative above it.
     """
@@ -151,50 +149,18 @@ def places(anatomy: Anatomy) -> Place:
     side = lateral(u)
     s = v / anatomy.length
     half = cavity_profile(anatomy, s, side) * per_side(anatomy.half_width, side)
-    distance, along = _from_outline(anatomy, u, v)
-    inside = (jnp.abs(u) < half) & (v > 0)
-    # From the apex's thickness to that of the side within a fifth of the length.
-    to_side = jnp.clip(along / 0.2, 0.0, 1.0)
     thickness = per_side(anatomy.thickness, side)
-    thickness = anatomy.apex_wall + (thickness - anatomy.apex_wall) * to_side
+    # Above the apex the wall is half an ellipse, as wide as the walls beside it.
+    cap = jnp.hypot(u / (half + thickness), jnp.minimum(v, 0.0) / anatomy.apex_wall)
+    above = v < 0
+    thickness = jnp.where(above, anatomy.apex_wall, thickness)
     return Place(
         u=u,
         v=v,
         s=s,
         side=side,
-        outside=jnp.where(inside, -distance, distance),
+        outside=jnp.where(above, cap * anatomy.apex_wall, jnp.abs(u) - half),
         thickness=thickness,
         gap=jnp.minimum(per_side(anatomy.gap, side), 0.5 * thickness),
         below=v - anatomy.length - anatomy.base_tilt * u,
     )
-
-
-def _from_outline(
-    anatomy: Anatomy, u: Float[Array, "n n"], v: Float[Array, "n n"]
-) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
-    """Distance to the outline's walls, and s of their nearest point."""
-    s = jnp.linspace(0.0, 1.0, _PIECES + 1) ** 1.7
-    s = jnp.concatenate([s[::-1], s[1:]])  # From the septal hinge over the apex to the lateral one.
-    sides = jnp.repeat(
-        jnp.arange(2.0), jnp.asarray([_PIECES + 1, _PIECES]), total_repeat_length=len(s)
-    )
-    half = cavity_profile(anatomy, s, sides) * per_side(anatomy.half_width, sides)
-    at_u = jnp.where(s > 0, (2.0 * sides - 1.0) * half, 0.0)
-    at_v = s * anatomy.length
-
-    def nearer(
-        best: tuple[Array, Array], piece: tuple[Array, ...]
-    ) -> tuple[tuple[Array, Array], None]:
-        u0, v0, s0, u1, v1, s1 = piece
-        du, dv = u1 - u0, v1 - v0
-        share = ((u - u0) * du + (v - v0) * dv) / (du**2 + dv**2 + 1e-6)
-        share = jnp.clip(share, 0.0, 1.0)
-        squared = (u - u0 - share * du) ** 2 + (v - v0 - share * dv) ** 2
-        closer = squared < best[0]
-        along = s0 + share * (s1 - s0)
-        return (jnp.where(closer, squared, best[0]), jnp.where(closer, along, best[1])), None
-
-    pieces = (at_u[:-1], at_v[:-1], s[:-1], at_u[1:], at_v[1:], s[1:])
-    start = (jnp.full_like(u, 1e6), jnp.zeros_like(u))
-    (squared, along), _ = jax.lax.scan(nearer, start, pieces)
-    return jnp.sqrt(squared), along

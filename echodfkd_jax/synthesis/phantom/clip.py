@@ -1,5 +1,6 @@
 """One clip from one key: anatomy at rest, motion per frame, the scanner's view of it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -48,6 +49,8 @@ class SyntheticClip(NamedTuple):
 
 
 _POSES = 8
+# A window is cut out of a clip of so many frames, in which a beat of a usual heart fits.
+_LONG_FRAMES = 64
 
 
 def _pose(
@@ -185,11 +188,56 @@ def make_clip(
     return render(sample_scene(key, num_frames=num_frames, poor_windows=poor_windows))
 
 
-def render(scene: Scene) -> SyntheticClip:
-    """Films a scene. Pure: jit- and vmap-able."""
+def make_window(
+    key: PRNGKeyArray,
+    *,
+    num_frames: int,
+    shown: Sequence[int] | None = None,
+    phases: Float[Array, ""] | float = 0.0,
+    poor_windows: Float[Array, ""] | float = 0.0,
+) -> SyntheticClip:
+    """Generates some consecutive frames of a longer clip, or a few of them. Pure.
+
+    No beat has to be over within the window: hearts are as slow as in long clips, at the cost of
+    the frames that are shown.
+
+    Args:
+        key: random key; the same key gives the same window.
+        num_frames: of the window, static, at most 64.
+        shown: numbers of the frames that are made, from 0, static; None: all. Where some are left
+            out, none carries a part of the one before, which many scanners lay over it.
+        phases: probability that end-diastole or end-systole is in the middle; else any moment.
+        poor_windows: see `make_clip`.
+
+    Returns:
+        The shown frames; phases and volumes are those among them.
+    """
+    scene_key, middle_key = jax.random.split(key)
+    scene = sample_scene(scene_key, num_frames=_LONG_FRAMES, poor_windows=poor_windows)
+    k = Draws(middle_key)
+    last_start = _LONG_FRAMES - num_frames
+    middle = slice(num_frames // 2, num_frames // 2 + last_start + 1)
+    contraction = scene.movement.contraction[middle]
+    phase = jnp.where(k.chance(0.5), jnp.argmin(contraction), jnp.argmax(contraction))
+    any_start = jnp.floor(k.uniform(0.0, last_start + 1.0)).astype(jnp.int32)
+    start = jnp.where(k.chance(phases), phase, jnp.minimum(any_start, last_start))
+    if shown is not None and len(shown) < num_frames:
+        scene = scene._replace(scanner=scene.scanner._replace(blend=jnp.zeros(())))
+    numbers = jnp.arange(num_frames) if shown is None else jnp.asarray(shown)
+    return render(scene, start + numbers)
+
+
+def render(scene: Scene, numbers: Int[Array, "t"] | None = None) -> SyntheticClip:
+    """Films a scene. Pure: jit- and vmap-able.
+
+    Args:
+        scene: as drawn.
+        numbers: of the frames that are made; None: all.
+    """
     heart, movement, sector, scanner = scene.heart, scene.movement, scene.sector, scene.scanner
     leaflets, pose = scene.leaflets, scene.pose
-    num_frames = len(movement.contraction)
+    if numbers is None:
+        numbers = jnp.arange(len(movement.contraction))
     place = anatomy.places(heart)
     level = tissue.echo_level(scene.level_key, heart, scene.levels, scene.others, place)
     scatterers = tissue.reflectivity(scene.scatterer_key, level).reshape(-1, 2)
@@ -216,7 +264,7 @@ def render(scene: Scene) -> SyntheticClip:
         signal = signal + scanner.noise[..., None] * fresh
         return now, acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
 
-    display = acquisition.adjust(scanner, echo(jnp.zeros((), jnp.int32))[1])
+    display = acquisition.adjust(scanner, echo(numbers[0])[1])
 
     def frame(number: Array) -> tuple[Array, Array, Array]:
         now, received = echo(number)
@@ -228,7 +276,7 @@ def render(scene: Scene) -> SyntheticClip:
         structures = jnp.concatenate([cavity[..., None], others], axis=-1)
         return image, structures, motion.volume(heart, now)
 
-    images, structures, volumes = jax.lax.map(frame, jnp.arange(num_frames))
+    images, structures, volumes = jax.lax.map(frame, numbers)
     masks = structures[..., 0]
     previous = jnp.concatenate([images[:1], images[:-1]])
     images = images + scanner.blend * (previous - images)
