@@ -195,8 +195,9 @@ def train(make: Callable[..., SyntheticClip], *, steps: int, seed: int) -> tuple
     """A small U-Net that sees time, and its variables after `steps` steps on endless clips."""
     model = UNet(channels=(8, 16, 32, 64), context=(-8, -4, 4, 8), subsampling=2)
     settings = InputSettings("generator", "reference", WINDOW, num_threads=0, cache_gib=0.0)
+    every = range(WINDOW)
     data = GeneratorInput(
-        maker(_Changed(make), LV_ALONE, num_frames=WINDOW, shown=range(WINDOW)),
+        maker(_Changed(make), LV_ALONE, num_frames=WINDOW, shown=every, outlined=every),
         settings,
         batch_size=BATCH,
         num_train=BATCH,

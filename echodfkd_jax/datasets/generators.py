@@ -72,6 +72,7 @@ class Phantom:
         *,
         num_frames: int,
         shown: Sequence[int],
+        outlined: Sequence[int],
         phases: float,
         train: jax.Array | bool,
     ) -> Any:
@@ -81,12 +82,18 @@ class Phantom:
             key: of all that is drawn.
             num_frames: of the window.
             shown: numbers of the frames of the window that are made.
+            outlined: of those whose masks are.
             phases: probability that end-diastole or end-systole is in the middle.
             train: see `make`.
         """
         poor_windows = jnp.where(train, self.poor_windows, 0.0)
         return self.cut_window(
-            key, num_frames=num_frames, shown=shown, phases=phases, poor_windows=poor_windows
+            key,
+            num_frames=num_frames,
+            shown=shown,
+            outlined=outlined,
+            phases=phases,
+            poor_windows=poor_windows,
         )
 
 
@@ -123,6 +130,7 @@ def maker(
     *,
     num_frames: int,
     shown: Sequence[int],
+    outlined: Sequence[int],
     phases: float = 0.0,
 ) -> Callable[..., tuple[jax.Array, jax.Array]]:
     """A generator as a function that gives nothing but some frames and exact masks; pure like it.
@@ -132,6 +140,7 @@ def maker(
         structures: of which masks are wanted.
         num_frames: of a window.
         shown: numbers of those of its frames that are wanted.
+        outlined: of those whose masks are wanted.
         phases: probability that end-diastole or end-systole is in the window's middle.
 
     Raises:
@@ -147,9 +156,10 @@ def maker(
     def make(key: jax.Array, *, train: jax.Array | bool) -> tuple[jax.Array, jax.Array]:
         if cut is None:
             made = generator.make(key, num_frames=num_frames, train=train)
-            places = jnp.asarray(shown)
-            return made.frames[places], exact_masks(generator, made, structures)[places]
-        made = cut(key, num_frames=num_frames, shown=shown, phases=phases, train=train)
+            masks = exact_masks(generator, made, structures)
+            return made.frames[jnp.asarray(shown)], masks[jnp.asarray(outlined)]
+        wanted = {"num_frames": num_frames, "shown": shown, "outlined": outlined}
+        made = cut(key, **wanted, phases=phases, train=train)
         return made.frames, exact_masks(generator, made, structures)
 
     return make

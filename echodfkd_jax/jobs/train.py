@@ -236,6 +236,7 @@ def _open_input(
             structures,
             num_frames=settings.window_frames,
             shown=seen,
+            outlined=outlined,
             phases=settings.phase_windows,
         )
         return GeneratorInput(

@@ -122,7 +122,8 @@ class GeneratorInput:
 
         Args:
             make: `make(key, train=...)` gives the frames that are `seen`, uint8 (n, h, w), and
-                exact masks of them, bool (n, h, w, s); see `datasets.generators.maker`.
+                exact masks of those that are `outlined`, bool (m, h, w, s); see
+                `datasets.generators.maker`.
             settings: `window_frames`, `target` and `subsample` are used.
             seen: numbers of the frames of a window that the network sees; None: all. The others
                 are black.
@@ -185,31 +186,30 @@ class GeneratorInput:
             key = jax.random.fold_in(jax.random.fold_in(root, stream), number)
             return self._make(key, train=stream == _TRAINING)
 
-        frames, mask = jax.vmap(make)(batch["stream"], batch["number"])
+        frames, masks = jax.vmap(make)(batch["stream"], batch["number"])
+        frames = self._in_windows(frames, self._seen)
         if self._settings.target == "reference":
-            target = mask.astype(jnp.uint8) * jnp.uint8(255)
+            target = self._in_windows(masks.astype(jnp.uint8) * jnp.uint8(255), self._outlined)
         else:
             assert self._teacher is not None  # Needed for this target.
             prob = jax.vmap(self._teacher)(frames.astype(jnp.float32))
             target = jnp.round(255.0 * prob).astype(jnp.uint8)
         every = self._settings.subsample
         video, target = frames[:, :, ::every, ::every], target[:, :, ::every, ::every]
-        return self._in_windows({"video": video[..., None], "target": target})
-
-    def _in_windows(self, made: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """The frames that were made in their places; of the others nothing is learnt."""
-        num_frames, clips = self._settings.window_frames, len(made["video"])
-        if len(self._seen) < num_frames:
-            made = {
-                name: jnp.zeros((clips, num_frames, *of.shape[2:]), of.dtype)
-                .at[:, self._seen]
-                .set(of)
-                for name, of in made.items()
-            }
+        windows = {"video": video[..., None], "target": target}
+        num_frames, clips = self._settings.window_frames, len(frames)
         if len(self._outlined) < num_frames:
             weights = jnp.zeros(num_frames).at[self._outlined].set(1.0)
-            made["frame_weights"] = jnp.broadcast_to(weights, (clips, num_frames))
-        return made
+            windows["frame_weights"] = jnp.broadcast_to(weights, (clips, num_frames))
+        return windows
+
+    def _in_windows(self, made: Array, numbers: np.ndarray) -> Array:
+        """What was made of some frames, in their places among all of a window."""
+        num_frames = self._settings.window_frames
+        if len(numbers) == num_frames:
+            return made
+        whole = jnp.zeros((len(made), num_frames, *made.shape[2:]), made.dtype)
+        return whole.at[:, numbers].set(made)
 
 
 def _numbered(numbers: np.ndarray, *, stream: int) -> Batch:

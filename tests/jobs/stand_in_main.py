@@ -49,12 +49,13 @@ def cut_window(
     *,
     num_frames: int,
     shown: Sequence[int],
+    outlined: Sequence[int],
     phases: jax.Array | float = 0.0,
     poor_windows: jax.Array | float = 0.0,
 ) -> DiscClip:
     """Some of its frames."""
     made = make_clip(key, num_frames=num_frames, poor_windows=poor_windows)
-    return DiscClip(*(each[jnp.asarray(shown)] for each in made))
+    return DiscClip(made.frames[jnp.asarray(shown)], made.mask[jnp.asarray(outlined)])
 
 
 class DiscSplit:

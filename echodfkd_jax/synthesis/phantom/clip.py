@@ -193,6 +193,7 @@ def make_window(
     *,
     num_frames: int,
     shown: Sequence[int] | None = None,
+    outlined: Sequence[int] | None = None,
     phases: Float[Array, ""] | float = 0.0,
     poor_windows: Float[Array, ""] | float = 0.0,
 ) -> SyntheticClip:
@@ -206,11 +207,12 @@ def make_window(
         num_frames: of the window, static, at most 64.
         shown: numbers of the frames that are made, from 0, static; None: all. Where some are left
             out, none carries a part of the one before, which many scanners lay over it.
+        outlined: numbers of those whose masks are made, static; None: of all that are shown.
         phases: probability that end-diastole or end-systole is in the middle; else any moment.
         poor_windows: see `make_clip`.
 
     Returns:
-        The shown frames; phases and volumes are those among them.
+        The shown frames, and masks, phases and volumes of the outlined ones.
     """
     scene_key, middle_key = jax.random.split(key)
     scene = sample_scene(scene_key, num_frames=_LONG_FRAMES, poor_windows=poor_windows)
@@ -224,20 +226,26 @@ def make_window(
     if shown is not None and len(shown) < num_frames:
         scene = scene._replace(scanner=scene.scanner._replace(blend=jnp.zeros(())))
     numbers = jnp.arange(num_frames) if shown is None else jnp.asarray(shown)
-    return render(scene, start + numbers)
+    return render(
+        scene, start + numbers, None if outlined is None else start + jnp.asarray(outlined)
+    )
 
 
-def render(scene: Scene, numbers: Int[Array, "t"] | None = None) -> SyntheticClip:
+def render(
+    scene: Scene, numbers: Int[Array, "n"] | None = None, outlined: Int[Array, "m"] | None = None
+) -> SyntheticClip:
     """Films a scene. Pure: jit- and vmap-able.
 
     Args:
         scene: as drawn.
         numbers: of the frames that are made; None: all.
+        outlined: of those whose masks are made; None: the same.
     """
     heart, movement, sector, scanner = scene.heart, scene.movement, scene.sector, scene.scanner
     leaflets, pose = scene.leaflets, scene.pose
     if numbers is None:
         numbers = jnp.arange(len(movement.contraction))
+    outlined = numbers if outlined is None else outlined
     place = anatomy.places(heart)
     level = tissue.echo_level(scene.level_key, heart, scene.levels, scene.others, place)
     scatterers = tissue.reflectivity(scene.scatterer_key, level).reshape(-1, 2)
@@ -250,8 +258,8 @@ def render(scene: Scene, numbers: Int[Array, "t"] | None = None) -> SyntheticCli
     gain = amplitude(scanner.gain_db)[..., None]
     texture = jax.random.normal(scene.noise_key, (2, acquisition.DEPTHS, acquisition.BEAMS, 2))
 
-    def echo(number: Array) -> tuple[motion.Motion, Float[Array, "d b"]]:
-        """The heart in one frame, and the level in dB that the scanner receives from it."""
+    def echo(number: Array) -> Float[Array, "d b"]:
+        """The level in dB that the scanner receives from the heart in one frame."""
         now = motion.at_frame(movement, number)
         u, v = motion.heart_coordinates(heart, now, pose, beam_x, beam_y)
         u0, v0 = motion.to_reference(heart, now, u, v)
@@ -262,21 +270,24 @@ def render(scene: Scene, numbers: Int[Array, "t"] | None = None) -> SyntheticCli
         fresh = _fresh_noise(texture, number)
         signal = signal * gain + scanner.clutter * (1.0 + scanner.shimmer * fresh)
         signal = signal + scanner.noise[..., None] * fresh
-        return now, acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
+        return acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
 
-    display = acquisition.adjust(scanner, echo(numbers[0])[1])
+    display = acquisition.adjust(scanner, echo(numbers[0]))
 
-    def frame(number: Array) -> tuple[Array, Array, Array]:
-        now, received = echo(number)
-        image = acquisition.to_image(conversion, acquisition.display(display, received))
+    def frame(number: Array) -> Array:
+        return acquisition.to_image(conversion, acquisition.display(display, echo(number)))
+
+    def outline(number: Array) -> tuple[Array, Array]:
+        now = motion.at_frame(movement, number)
         pu, pv = motion.heart_coordinates(heart, now, pose, pixel_x, pixel_y)
         label = jnp.take(labels, _cell(*motion.to_reference(heart, now, pu, pv)), mode="clip")
         cavity = motion.cavity_mask(heart, now, pu, pv)
         others = (label[..., None] == jnp.arange(1, len(STRUCTURES))) & ~cavity[..., None]
         structures = jnp.concatenate([cavity[..., None], others], axis=-1)
-        return image, structures, motion.volume(heart, now)
+        return structures, motion.volume(heart, now)
 
-    images, structures, volumes = jax.lax.map(frame, numbers)
+    images = jax.lax.map(frame, numbers)
+    structures, volumes = jax.lax.map(outline, outlined)
     masks = structures[..., 0]
     previous = jnp.concatenate([images[:1], images[:-1]])
     images = images + scanner.blend * (previous - images)
