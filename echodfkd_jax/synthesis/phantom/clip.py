@@ -50,7 +50,7 @@ class SyntheticClip(NamedTuple):
 
 _POSES = 8
 # A window is cut out of a clip of so many frames, in which a beat of a usual heart fits.
-_LONG_FRAMES = 64
+LONG_FRAMES = 64
 
 
 def _pose(
@@ -215,9 +215,9 @@ def make_window(
         The shown frames, and masks, phases and volumes of the outlined ones.
     """
     scene_key, middle_key = jax.random.split(key)
-    scene = sample_scene(scene_key, num_frames=_LONG_FRAMES, poor_windows=poor_windows)
+    scene = sample_scene(scene_key, num_frames=LONG_FRAMES, poor_windows=poor_windows)
     k = Draws(middle_key)
-    last_start = _LONG_FRAMES - num_frames
+    last_start = LONG_FRAMES - num_frames
     middle = slice(num_frames // 2, num_frames // 2 + last_start + 1)
     contraction = scene.movement.contraction[middle]
     phase = jnp.where(k.chance(0.5), jnp.argmin(contraction), jnp.argmax(contraction))
