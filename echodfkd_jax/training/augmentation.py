@@ -112,7 +112,9 @@ def augment_clip(
         video, target = quicken(video, stride), quicken(target, stride)
     if settings.still:
         stands = jax.random.uniform(keys["still"]) < settings.still
-        video, target = (jnp.where(stands, each[:1], each) for each in (video, target))
+        # At a frame whose mask is there.
+        at = jnp.array(outlined[:1])
+        video, target = (jnp.where(stands, each[at], each) for each in (video, target))
     shown, target = video[jnp.array(seen)], target[jnp.array(outlined)]
     grey = shown.astype(jnp.float32)
     _, height, width = grey.shape

@@ -162,6 +162,21 @@ def test_frames_that_nobody_looks_at_are_left_out():
     assert shown[1].shape == (1, *target.shape[1:])
 
 
+def test_a_clip_stands_still_at_a_frame_that_is_outlined():
+    video, target = (clip[0] for clip in clips())
+    target = target.at[:2].set(0)  # Of these nobody made a mask.
+    changed, wanted = augmentation.augment_clip(
+        jax.random.key(0),
+        video[..., 0],
+        target,
+        settings=AugmentSettings(still=1.0),
+        seen=range(len(video)),
+        outlined=(2,),
+    )
+    np.testing.assert_array_equal(changed, jnp.repeat(video[2:3, ..., 0], len(video), axis=0))
+    np.testing.assert_array_equal(wanted, target[2:3])
+
+
 def test_stride_keeps_frames_and_masks_together():
     frames = jnp.arange(5, dtype=jnp.uint8)[:, None, None] * jnp.ones((1, 2, 2), jnp.uint8)
     for stride, wanted in ((1, [0, 1, 2, 3, 4]), (2, [0, 2, 4, 2, 0]), (3, [0, 3, 2, 1, 4])):
