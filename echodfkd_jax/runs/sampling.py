@@ -178,7 +178,8 @@ class PictureSampler:
 
         def network(state: Array, time: Array) -> Array:
             def seen(rows: Array, time: Array) -> Array:
-                return model.apply(variables, rows, time[None], condition, method="predict")
+                found: Any = model.apply(variables, rows, time[None], condition, method="predict")
+                return found
 
             return padding.padded(seen)(state[None], time)[0]
 
