@@ -34,7 +34,7 @@ import numpy as np
 import tqdm
 
 from benchmarks import timing  # noqa: F401  (configures JAX as main.py does)
-from echodfkd_jax import files
+from echodfkd_jax import files, types
 from echodfkd_jax.clips import echonet
 from echodfkd_jax.clips.generated import MANIFEST, GeneratedFolder
 from echodfkd_jax.errors import UserError
@@ -172,9 +172,7 @@ def filter_rows(
     ]
 
 
-def long_enough(
-    clips: Sequence[Any], fps: float, num_frames: int, most: int | None = None
-) -> Clips:
+def long_enough(clips: types.Clips, fps: float, num_frames: int, most: int | None = None) -> Clips:
     """The first frames of clips at a frame rate, of those that have as many."""
     found: list[np.ndarray] = []
     for number in range(len(clips)):
@@ -186,7 +184,7 @@ def long_enough(
     return found
 
 
-def first_frames(clips: Sequence[Any]) -> Clips:
+def first_frames(clips: types.Clips) -> Clips:
     """The first frame, (1, h, w), of the first `NUM_PLANTED` clips."""
     return [clips[number].frames[:1] for number in range(min(NUM_PLANTED, len(clips)))]
 
