@@ -8,10 +8,31 @@ number of the first frame is handed to one pixel at most, and what gets none has
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int64
+from jaxtyping import Array, Float, Int, Int64
 from scipy import spatial
 
+from echodfkd_jax.errors import UserError
 from echodfkd_jax.synthesis.diffusion.samplers import Draw
+
+
+def coarser(points: Float[np.ndarray, "t h w 2"], factor: int) -> Float[np.ndarray, "t hh ww 2"]:
+    """The same of pixels that are larger, such as those of latents: means of `points`.
+
+    Args:
+        points: see `sources`.
+        factor: sides of a larger pixel; it divides those of the frames.
+
+    Returns:
+        Where the tissue of every larger pixel lies at rest, in larger pixels.
+
+    Raises:
+        UserError: the sides cannot be divided.
+    """
+    count, height, width, _ = points.shape
+    if height % factor or width % factor:
+        raise UserError(f"frames of {height} x {width} pixels cannot be divided by {factor}")
+    blocks = points.reshape(count, height // factor, factor, width // factor, factor, 2)
+    return blocks.mean(axis=(2, 4)) / factor
 
 
 def sources(
@@ -40,7 +61,7 @@ def sources(
 
 
 def carried(
-    noise: Float[Array, "t h w c"], sources: Int64[np.ndarray, "t h w"]
+    noise: Float[Array, "t h w c"], sources: Int[np.ndarray | Array, "t h w"]
 ) -> Float[Array, "t h w c"]:
     """Noise of every frame: the first frame's where the tissue is from there, else its own.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped
 
 from echodfkd_jax.errors import UserError
@@ -109,6 +110,35 @@ def denoiser(
     def denoise(state: Array, time: Array) -> Estimate:
         prediction = network(state, time)
         return estimate_of(kind, prediction, state, level_at_time(time), clip=clip)
+
+    return denoise
+
+
+def at_sigmas(
+    network: Network, kind: str, alphas_cumprod: Any, *, clip: float | None = None
+) -> Denoise:
+    """A network of a DDPM schedule as EDM's samplers ask it: at sigmas, of states `clean + noise`.
+
+    The state is scaled to the schedule's level of the same ratio of noise to signal, whose time may
+    lie between two timesteps. Levels beyond the schedule's have its first or last time.
+
+    Args:
+        network: as in `denoiser`; takes times that are no whole numbers.
+        kind: "epsilon" or "v".
+        alphas_cumprod: the schedule that the network was trained with.
+        clip: see `estimate_of`.
+    """
+    alphas = np.asarray(alphas_cumprod, np.float64)
+    alphas = alphas[alphas > 0]  # Pure noise has no sigma.
+    known = jnp.asarray(0.5 * np.log((1 - alphas) / alphas), jnp.float32)
+
+    def denoise(state: Array, sigma: Array) -> Estimate:
+        time = jnp.interp(jnp.log(sigma), known, jnp.arange(len(known), dtype=jnp.float32))
+        signal = 1 / jnp.sqrt(1 + jnp.square(sigma))
+        level = Level(signal, signal * sigma)
+        scaled = state * _columns(level, state)[0]
+        clean = estimate_of(kind, network(scaled, time), scaled, level, clip=clip).clean
+        return Estimate(clean, (state - clean) / _columns(Level(sigma, sigma), state)[0])
 
     return denoise
 

@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from echodfkd_jax.errors import UserError
 from echodfkd_jax.synthesis.diffusion import carrying
 from echodfkd_jax.synthesis.diffusion.samplers import noise_from
 
@@ -57,3 +59,17 @@ def test_a_samplers_noise_is_carried_in_every_step():
     for step in (0, 1):
         np.testing.assert_array_equal(draw(step)[1], draw(step)[0])
     assert jnp.any(draw(0) != draw(1))
+
+
+def test_larger_pixels_move_with_the_tissue_too():
+    # Eight pixels to the right are two latents of four pixels.
+    found = carrying.coarser(points(still, lambda at: at - [8, 0]), 4)
+    assert found.shape == (2, 6, 6, 2)
+    sources = carrying.sources(found).reshape(2, 6, 6)
+    np.testing.assert_array_equal(sources[1, :, 2:], sources[0, :, :-2])
+    assert (sources[1, :, :2] == -1).all()
+
+
+def test_pixels_that_do_not_fit_are_an_error():
+    with pytest.raises(UserError, match="24 x 24 pixels cannot be divided by 5"):
+        carrying.coarser(points(still), 5)

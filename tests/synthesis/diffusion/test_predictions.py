@@ -76,3 +76,31 @@ def test_conditions_are_dropped_as_often_as_asked():
     kept, dropped = predictions.drop_conditions(jax.random.key(0), condition, -1.0, 0.1)
     np.testing.assert_array_equal(kept[:, 0], np.where(dropped, -1.0, condition[:, 0]))
     assert 0.08 < np.mean(dropped) < 0.12
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v"])
+def test_a_network_of_a_schedule_is_asked_at_sigmas(kind):
+    table = schedules.zero_terminal_snr(schedules.linear_alphas_cumprod())
+    variance = 0.25
+    asked = []
+
+    def exact(state, time):
+        """What is to be predicted of normal numbers of that variance."""
+        asked.append(float(time))
+        alpha = np.interp(float(time), np.arange(len(table)), table)
+        signal, noise = np.sqrt(alpha), np.sqrt(1 - alpha)
+        whole = alpha * variance + 1 - alpha
+        clean, drawn = signal * variance * state / whole, noise * state / whole
+        return drawn if kind == "epsilon" else signal * drawn - noise * clean
+
+    denoise = predictions.at_sigmas(exact, kind, table)
+    for time in (3, 400, 900):
+        sigma = np.sqrt((1 - table[time]) / table[time])
+        state = jnp.asarray([3.0, -2.0]) * sigma
+        found = denoise(state, jnp.float32(sigma))
+        assert asked[-1] == pytest.approx(time, abs=0.01)
+        wanted = variance / (variance + sigma**2) * np.asarray(state)
+        np.testing.assert_allclose(found.clean, wanted, rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose(found.clean + sigma * found.noise, state, rtol=1e-5)
+    denoise(state, jnp.float32(1e20))
+    assert asked[-1] == 998  # The last one that has any signal.
