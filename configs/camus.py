@@ -36,7 +36,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     config.structures = ("lv", "lv_myocardium", "la")
     config.dataset.update(name="camus", min_frames=2)
     config.teacher.name = "none"
-    fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": 0, "subsampling": 2}
+    fields = {"name": "unet", "channels": (16, 32, 64, 128), "context": (), "subsampling": 2}
     config.model = ml_collections.ConfigDict({**fields, "dtype": "float32", "remat": False})
     # Frames that nobody outlined do not count; a window has at least one that somebody did.
     config.input.update(target="tracings", window_frames=4)

@@ -104,8 +104,6 @@ def _heart_families(usual: Scene) -> dict[str, Change]:
         levels = scene.levels._replace(
             septal=even,
             lateral=even,
-            lateral_rise=jnp.zeros(()),
-            lateral_slope=jnp.zeros(()),
             variation=jnp.zeros(()),
             patches=jnp.zeros(()),
             apex_drop=jnp.zeros(()),
@@ -164,7 +162,7 @@ def _scanner_families(usual: Scene) -> dict[str, Change]:
             clutter=jnp.zeros_like(mean.clutter), noise=jnp.full_like(mean.noise, 1e-3)
         ),
         "gain": scanner(gain_db=jnp.zeros_like(mean.gain_db), tgc_db=jnp.zeros_like(mean.tgc_db)),
-        "display": scanner(range_db=mean.range_db, gamma=mean.gamma, white=mean.white),
+        "display": scanner(range_db=mean.range_db, gamma=mean.gamma),
         "overlays": lambda scene: scene._replace(markings=jnp.zeros_like(scene.markings)),
         "compression": scanner(quality=jnp.zeros(()), sharpness=jnp.zeros(()), blend=jnp.zeros(())),
     }
@@ -195,10 +193,11 @@ class _Changed:
 
 def train(make: Callable[..., SyntheticClip], *, steps: int, seed: int) -> tuple[UNet, Mapping]:
     """A small U-Net that sees time, and its variables after `steps` steps on endless clips."""
-    model = UNet(channels=(8, 16, 32, 64), context=8, subsampling=2)
+    model = UNet(channels=(8, 16, 32, 64), context=(-8, -4, 4, 8), subsampling=2)
     settings = InputSettings("generator", "reference", WINDOW, num_threads=0, cache_gib=0.0)
+    every = range(WINDOW)
     data = GeneratorInput(
-        maker(_Changed(make), LV_ALONE),
+        maker(_Changed(make), LV_ALONE, num_frames=WINDOW, shown=every, outlined=every),
         settings,
         batch_size=BATCH,
         num_train=BATCH,

@@ -215,6 +215,7 @@ def _figures(judged: Judged, calibration: trust.Calibration) -> dict[str, Any]:
     clips = [calibration.clip.expected(value) for value in agreement]
     expected = np.array([clip.dice for clip in clips])
     flagged, bad = agreement < calibration.flag_below, dice < trust.GOOD_DICE
+    tenth = np.quantile(agreement[~bad], 0.1) if not bad.all() else np.nan
     fifths = np.array_split(np.argsort(expected, kind="stable"), 5)
     frames = [calibration.frame.expected(value) for value in judged.agreement.ravel()]
     return {
@@ -224,6 +225,8 @@ def _figures(judged: Judged, calibration: trust.Calibration) -> dict[str, Any]:
             "of those": _mean(flagged[bad]),
             "of the others": _mean(flagged[~bad]),
         },
+        # A point of the ROC curve of these outlines: the limit is chosen on them.
+        "of those, where a tenth of the others is": _mean(agreement[bad] < tenth),
         "fifths: expected, true": [
             [_mean(expected[part]), _mean(dice[part])] for part in fifths if len(part)
         ],

@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from echodfkd_jax import seams
+from echodfkd_jax.errors import UserError
 from echodfkd_jax.masks import LV_ALONE, Structures, pick_structures
 
 GENERATORS = {"phantom": "echodfkd_jax.datasets.generators:phantom"}
@@ -36,7 +37,8 @@ class Generator(Protocol):
             `frames` uint8 (t, h, w) and `mask` bool (t, h, w), of the left ventricle; to go into a
             data set also `fps`, `ef_percent`, `edv_ml`, `esv_ml`, `ed_frame` and `es_frame`,
             scalars. A generator that has an attribute `structures`, names, also makes `structures`,
-            bool (t, h, w, s): exact masks of them.
+            bool (t, h, w, s): exact masks of them. One that has a method `make_window`, as
+            `Phantom.make_window`, is asked for windows where nothing else is needed.
         """
         ...
 
@@ -47,13 +49,15 @@ class Phantom:
 
     Attributes:
         version: of the generator.
-        make_clip: the generator.
+        make_clip: the generator of clips.
+        cut_window: the generator of windows.
         poor_windows: fraction of the training clips that are seen through poor acoustic windows.
         structures: of which it gives exact masks.
     """
 
     version: str
     make_clip: Callable[..., Any]
+    cut_window: Callable[..., Any]
     poor_windows: float
     structures: Structures = LV_ALONE
 
@@ -61,6 +65,36 @@ class Phantom:
         """See `Generator`; poor acoustic windows are for learning only."""
         poor_windows = jnp.where(train, self.poor_windows, 0.0)
         return self.make_clip(key, num_frames=num_frames, poor_windows=poor_windows)
+
+    def make_window(
+        self,
+        key: jax.Array,
+        *,
+        num_frames: int,
+        shown: Sequence[int],
+        outlined: Sequence[int],
+        phases: float,
+        train: jax.Array | bool,
+    ) -> Any:
+        """Frames of a longer clip.
+
+        Args:
+            key: of all that is drawn.
+            num_frames: of the window.
+            shown: numbers of the frames of the window that are made.
+            outlined: of those whose masks are.
+            phases: probability that end-diastole or end-systole is in the middle.
+            train: see `make`.
+        """
+        poor_windows = jnp.where(train, self.poor_windows, 0.0)
+        return self.cut_window(
+            key,
+            num_frames=num_frames,
+            shown=shown,
+            outlined=outlined,
+            phases=phases,
+            poor_windows=poor_windows,
+        )
 
 
 def phantom() -> Phantom:
@@ -71,6 +105,7 @@ def phantom() -> Phantom:
     return Phantom(
         synthesis.VERSION,
         synthesis.make_clip,
+        synthesis.make_window,
         synthesis.TRAINING_POOR_WINDOWS,
         synthesis.STRUCTURES,
     )
@@ -90,14 +125,41 @@ def exact_masks(generator: Generator, made: Any, wanted: Structures) -> Any:
 
 
 def maker(
-    generator: Generator, structures: Structures
+    generator: Generator,
+    structures: Structures,
+    *,
+    num_frames: int,
+    shown: Sequence[int],
+    outlined: Sequence[int],
+    phases: float = 0.0,
 ) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """A generator as a function that gives nothing but frames and exact masks; pure like it."""
+    """A generator as a function that gives nothing but some frames and exact masks; pure like it.
 
-    def make(
-        key: jax.Array, *, num_frames: int, train: jax.Array | bool
-    ) -> tuple[jax.Array, jax.Array]:
-        made = generator.make(key, num_frames=num_frames, train=train)
+    Args:
+        generator: that makes them.
+        structures: of which masks are wanted.
+        num_frames: of a window.
+        shown: numbers of those of its frames that are wanted.
+        outlined: of those whose masks are wanted.
+        phases: probability that end-diastole or end-systole is in the window's middle.
+
+    Raises:
+        UserError: `phases` of a generator that cuts no windows out of longer clips.
+    """
+    cut = getattr(generator, "make_window", None)
+    if cut is None and phases:
+        raise UserError(
+            f"config.input.phase_windows={phases}: generator {generator.version!r} has no "
+            "make_window; use 0, or prepare a data set (config.input.source='dataset')"
+        )
+
+    def make(key: jax.Array, *, train: jax.Array | bool) -> tuple[jax.Array, jax.Array]:
+        if cut is None:
+            made = generator.make(key, num_frames=num_frames, train=train)
+            masks = exact_masks(generator, made, structures)
+            return made.frames[jnp.asarray(shown)], masks[jnp.asarray(outlined)]
+        wanted = {"num_frames": num_frames, "shown": shown, "outlined": outlined}
+        made = cut(key, **wanted, phases=phases, train=train)
         return made.frames, exact_masks(generator, made, structures)
 
     return make

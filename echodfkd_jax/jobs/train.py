@@ -49,6 +49,7 @@ from echodfkd_jax.training.input import DatasetInput, GeneratorInput, Input
 from echodfkd_jax.training.interruption import StopNotice
 from echodfkd_jax.training.mask_learning import MaskLearning
 from echodfkd_jax.training.parallel import Parallel, join, on_all, on_first
+from echodfkd_jax.training.step import training_frames
 from echodfkd_jax.training.trainer import Learning, Trainer
 
 # Held while a run is trained; left there.
@@ -227,9 +228,22 @@ def _open_input(
     structures = check_structures(config.structures)
     if settings.source == "generator":
         teacher = _on_device(config, structures) if settings.target == "teacher" else None
+        seen, outlined = training_frames(
+            build_model(**run_config.network_fields(config)), settings.window_frames
+        )
+        make = generators.maker(
+            generators.find_generator(config.dataset.generator),
+            structures,
+            num_frames=settings.window_frames,
+            shown=seen,
+            outlined=outlined,
+            phases=settings.phase_windows,
+        )
         return GeneratorInput(
-            generators.maker(generators.find_generator(config.dataset.generator), structures),
+            make,
             settings,
+            seen=seen,
+            outlined=outlined,
             batch_size=train.batch_size,
             num_train=config.dataset.num_train,
             num_validation=config.dataset.num_validation,

@@ -25,10 +25,10 @@ MIN_ONE_PART = 0.9
 MIN_PLAUSIBLE = 0.5
 # Pixels that are neither inside nor outside, as a band: their number over the root of the area,
 # in sides of the frame.
-MAX_UNSURE_BAND = 0.28
+MAX_UNSURE_BAND = 0.35
 _UNSURE = (25, 230)  # of 255: probabilities of 10 to 90 %.
 # Mean probability of the pixels inside: a mask may not be unsure throughout.
-MIN_INSIDE = 0.86
+MIN_INSIDE = 0.83
 # The ventricle stands upright, apex at the top: its long axis is nowhere near level ...
 MAX_TILT_DEGREES = 45.0
 # ... and the quarter at its base is not much smaller than the quarter at its apex.

@@ -157,6 +157,34 @@ class BatchNorm(nn.Module):
         return jax.lax.pmean(mean, self.axis_name)
 
 
+def convolve_twice(
+    network: nn.Module,
+    hidden: Float[Array, "n h w x"],
+    features: int,
+    name: str,
+    *,
+    train: bool,
+    axis_name: str | None = None,
+    dtype: Any = jnp.float32,
+) -> Float[Array, "n h w y"]:
+    """A level of a U-Net: twice a 3x3 convolution, batch normalisation and ReLU.
+
+    Args:
+        network: whose layers these become.
+        hidden: images.
+        features: of the result.
+        name: of the layers: `<name>_0`, `<name>_0_norm`, `<name>_1`, `<name>_1_norm`.
+        train: see `BatchNorm`.
+        axis_name: see `BatchNorm`.
+        dtype: of the products' factors.
+    """
+    for index in range(2):
+        convolution = Conv3x3(features, dtype, parent=network, name=f"{name}_{index}")
+        norm = BatchNorm(axis_name, dtype, parent=network, name=f"{name}_{index}_norm")
+        hidden = nn.relu(norm(convolution(hidden), train=train))
+    return hidden
+
+
 def max_pool_2x2(inputs: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
     """Maximum over 2x2 squares; among equal values the gradient goes to the first, as in PyTorch.
 

@@ -118,8 +118,8 @@ def _check_fields(fields: Mapping[str, Any], num_arrays: int) -> None:
     """Refuses a network that is larger than the file can be, before it is built."""
     for field, value in fields.items():
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not 0 <= number <= _MAX_FIELD:
-                raise ValueError(f"{field} is {value}; expected 0 to {_MAX_FIELD}")
+            if isinstance(number, int | float) and not abs(number) <= _MAX_FIELD:
+                raise ValueError(f"{field} is {value}; expected at most {_MAX_FIELD}")
     layers = math.prod(fields.get(field, 1) for field in ("blocks", "layers"))
     if layers > num_arrays:
         raise ValueError(f"{layers} layers, but {num_arrays} arrays")

@@ -25,9 +25,11 @@ _LIMITS = {
     "filters": (1, 4096),
     "subsampling": (1, 16),
     "burn_in_frames": (0, 100),
-    "context": (0, 1000),
+    "context": (-1000, 1000),
     "channels": (1, 4096),
 }
+# Fields that are lists of these.
+_SEVERAL = frozenset({"context", "channels"})
 
 
 def build_model(name: str, **fields: Any) -> nn.Module:
@@ -62,9 +64,12 @@ def build_model(name: str, **fields: Any) -> nn.Module:
     if fields.get("dtype") == "auto":
         fields["dtype"] = form_of_backend().dtype
     fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
-    for field, (least, most) in _LIMITS.items():
-        values = fields.get(field, least)
-        for value in values if isinstance(values, tuple) else (values,):
+    for field in _LIMITS.keys() & fields.keys():
+        (least, most), values = _LIMITS[field], fields[field]
+        if (field in _SEVERAL) != isinstance(values, tuple):
+            expected = "a list of numbers" if field in _SEVERAL else "one number"
+            raise UserError(f"config.model.{field}={values!r}: expected {expected}")
+        for value in values if field in _SEVERAL else (values,):
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise UserError(f"config.model.{field}={values!r}: expected {least} to {most}")
     try:

@@ -19,9 +19,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from echodfkd_jax import files
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.networks.layers import (
-    BatchNorm,
-    Conv3x3,
     average_pool,
+    convolve_twice,
     max_pool_2x2,
     resize_bilinear,
     standardise,
@@ -81,20 +80,15 @@ class TrustNet(nn.Module):
         for level, features in enumerate(self.channels):
             if level:
                 hidden = max_pool_2x2(hidden)
-            hidden = self._convolve_twice(hidden, features, f"down_{level}", train=train)
+            hidden = convolve_twice(self, hidden, features, f"down_{level}", train=train)
             skips.append(hidden)
         for level in reversed(range(len(self.channels) - 1)):
             hidden = jnp.concatenate([skips[level], upsample_nearest_2x(hidden)], -1)
-            hidden = self._convolve_twice(hidden, self.channels[level], f"up_{level}", train=train)
+            features = self.channels[level]
+            hidden = convolve_twice(self, hidden, features, f"up_{level}", train=train)
         init = torch_uniform(self.channels[0])
         logits = nn.Dense(1, kernel_init=init, bias_init=init, name="head")(hidden)
         return resize_bilinear(logits, self.subsampling)[..., 0]
-
-    def _convolve_twice(self, hidden: Array, features: int, name: str, *, train: bool) -> Array:
-        for index in range(2):
-            hidden = Conv3x3(features, name=f"{name}_{index}")(hidden)
-            hidden = nn.relu(BatchNorm(name=f"{name}_{index}_norm")(hidden, train=train))
-        return hidden
 
 
 def overlap(probability: Float[Array, "n h w"], mask: Float[Array, "n h w"]) -> Float[Array, "n"]:

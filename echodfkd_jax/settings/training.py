@@ -48,6 +48,9 @@ class InputSettings(Section):
         most=1.0,
         off=True,
     )
+    phase_windows: float = setting(
+        0.0, "share of windows with the largest or smallest mask in the middle", least=0.0, most=1.0
+    )
     num_threads: int = setting(
         2, "threads that read clips ahead; 0 reads when asked", least=0, most=256, resumable=True
     )
@@ -89,7 +92,14 @@ class TrainSettings(Section):
 
     loss: str = setting(
         "bce",
-        "by name: bce (as published), dice, bce_dice, focal, temperature; or 'package.module:Name'",
+        "by name: bce (as published), dice, bce_dice, bce_dice_area, focal, temperature; or "
+        "'package.module:Name'",
+    )
+    other_structures: float = setting(
+        1.0,
+        "how much each structure beside the first of config.structures counts in the loss",
+        least=0.0,
+        most=1.0,
     )
     init_from: str = setting(
         "", "weights to begin with: a .safetensors file, or the shipped 'best' or 'small'"

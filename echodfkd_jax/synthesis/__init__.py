@@ -7,6 +7,7 @@ from echodfkd_jax.synthesis.phantom.clip import (
     VERSION,
     SyntheticClip,
     make_clip,
+    make_window,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "VERSION",
     "SyntheticClip",
     "make_clip",
+    "make_window",
 ]

@@ -9,7 +9,7 @@ cut of the sector, leave the mask as it is: like those of the generator and of h
 outlines the whole ventricle, seen or not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +23,16 @@ SECTOR_HALF_DEGREES = 45.0
 _DRAWS = ("stride", "sector", "move", "speckle", "noise", "blur", "gain", "gamma", "still", "veil")
 
 Rows = Int[Array, "b"]
-# Step, rows of the clips, and what `Input.expand` gives -> the same, changed.
-Augment = Callable[[Int[Array, ""], Rows, dict[str, jax.Array]], dict[str, jax.Array]]
+# Step, rows of the clips, what `Input.expand` gives, which frames of a window the network sees and
+# which it outlines -> the same, changed, with targets of the latter alone.
+Augment = Callable[
+    [Int[Array, ""], Rows, dict[str, jax.Array], Sequence[int], Sequence[int]],
+    dict[str, jax.Array],
+]
 
 
 def make_augment(settings: AugmentSettings, seed: int) -> Augment | None:
-    """Returns `augment(step, rows, data)`, pure, for clips of any size; None when all is off.
+    """Returns a pure `augment(step, rows, data, seen, outlined)`; None: all is off.
 
     Args:
         settings: how strong each change may be.
@@ -38,16 +42,18 @@ def make_augment(settings: AugmentSettings, seed: int) -> Augment | None:
         return None
 
     def augment(
-        step: Int[Array, ""], rows: Rows, data: dict[str, jax.Array]
+        step: Int[Array, ""],
+        rows: Rows,
+        data: dict[str, jax.Array],
+        seen: Sequence[int],
+        outlined: Sequence[int],
     ) -> dict[str, jax.Array]:
-        change = jax.vmap(lambda *clip: augment_clip(*clip, settings=settings))
+        def change(*clip: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return augment_clip(*clip, settings=settings, seen=seen, outlined=outlined)
+
         keys = clip_keys(seed, step, rows)
-        video, targets = data["video"][..., 0], []
-        # The same keys change every structure's mask in the same way.
-        for structure in range(data["target"].shape[-1]):
-            changed, target = change(keys, video, data["target"][..., structure])
-            targets.append(target)
-        return {**data, "video": changed[..., None], "target": jnp.stack(targets, -1)}
+        video, target = jax.vmap(change)(keys, data["video"][..., 0], data["target"])
+        return {**data, "video": video[..., None], "target": target}
 
     return augment
 
@@ -83,17 +89,22 @@ def rows_of_device(
 def augment_clip(
     key: Key[Array, ""],
     video: UInt8[Array, "t h w"],
-    target: UInt8[Array, "t h w"],
+    target: UInt8[Array, "t h w s"],
     *,
     settings: AugmentSettings,
-) -> tuple[UInt8[Array, "t h w"], UInt8[Array, "t h w"]]:
+    seen: Sequence[int],
+    outlined: Sequence[int],
+) -> tuple[UInt8[Array, "t h w"], UInt8[Array, "n h w s"]]:
     """Changes one clip: its pace, its sector, its place in the frame, then its grey values.
 
     Args:
         key: of all that is drawn.
         video: grey frames.
-        target: soft mask, 255 * probability.
+        target: soft masks, 255 * probability.
         settings: how strong each change may be.
+        seen: numbers of the frames that a network will look at; nothing is computed for the
+            others, which come out black.
+        outlined: those whose targets are needed.
     """
     keys = dict(zip(_DRAWS, jax.random.split(key, len(_DRAWS)), strict=True))
     if settings.max_stride > 1:
@@ -101,8 +112,11 @@ def augment_clip(
         video, target = quicken(video, stride), quicken(target, stride)
     if settings.still:
         stands = jax.random.uniform(keys["still"]) < settings.still
-        video, target = (jnp.where(stands, each[:1], each) for each in (video, target))
-    grey = video.astype(jnp.float32)
+        # At a frame whose mask is there.
+        at = jnp.array(outlined[:1])
+        video, target = (jnp.where(stands, each[at], each) for each in (video, target))
+    shown, target = video[jnp.array(seen)], target[jnp.array(outlined)]
+    grey = shown.astype(jnp.float32)
     _, height, width = grey.shape
     if settings.sector_degrees:
         cut = settings.sector_degrees * jax.random.uniform(keys["sector"], (2,))
@@ -110,7 +124,9 @@ def augment_clip(
     if settings.shift or settings.rotation_degrees or settings.scale:
         matrix, offset = _draw_movement(keys["move"], (height, width), settings)
         grey = resample(grey, matrix, offset)
-        target = _to_uint8(resample(target.astype(jnp.float32), matrix, offset))
+        masks = jnp.moveaxis(target, -1, 0).astype(jnp.float32)
+        moved = jax.vmap(lambda mask: resample(mask, matrix, offset))(masks)
+        target = jnp.moveaxis(_to_uint8(moved), 0, -1)
     if settings.speckle:
         strength = settings.speckle * jax.random.uniform(keys["speckle"])
         grey = grey * (1 + strength * jax.random.normal(keys["noise"], grey.shape))
@@ -127,10 +143,10 @@ def augment_clip(
         grey = grey + share * (255 - grey) * lit * grain
     if settings.gain:
         grey = grey * 2 ** (settings.gain * _symmetric(keys["gain"]))
-    return _to_uint8(grey), target
+    return jnp.zeros_like(video).at[jnp.array(seen)].set(_to_uint8(grey)), target
 
 
-def quicken(frames: UInt8[Array, "t h w"], stride: Int[Array, ""] | int) -> UInt8[Array, "t h w"]:
+def quicken(frames: UInt8[Array, "t ..."], stride: Int[Array, ""] | int) -> UInt8[Array, "t ..."]:
     """Every `stride`-th frame, as many as there were.
 
     At the end of the clip it is played backwards, and forwards again at its start: only frames that
@@ -247,5 +263,5 @@ def _symmetric(key: Key[Array, ""], shape: tuple[int, ...] = ()) -> Array:
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
-def _to_uint8(values: Float[Array, "t h w"]) -> UInt8[Array, "t h w"]:
+def _to_uint8(values: Float[Array, "..."]) -> UInt8[Array, "..."]:
     return jnp.round(jnp.clip(values, 0, 255)).astype(jnp.uint8)

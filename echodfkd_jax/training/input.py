@@ -5,7 +5,7 @@ batch, whatever came before, so the position in the data is the step and needs n
 `expand(batch)` runs inside the compiled step; the generator makes its clips there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -87,7 +87,7 @@ class DatasetInput(WindowInput):
         super().__init__(
             Decoded(clips=train, **kept),
             Decoded(clips=validation, **kept),
-            Window(settings.window_frames, settings.subsample),
+            Window(settings.window_frames, settings.subsample, settings.phase_windows),
             num_threads=settings.num_threads,
             batch_size=batch_size,
             seed=seed,
@@ -108,6 +108,8 @@ class GeneratorInput:
         make: Callable[..., tuple[jax.Array, jax.Array]],
         settings: InputSettings,
         *,
+        seen: Sequence[int] | None = None,
+        outlined: Sequence[int] | None = None,
         batch_size: int,
         num_train: int,
         num_validation: int,
@@ -119,9 +121,13 @@ class GeneratorInput:
         """Makes nothing yet.
 
         Args:
-            make: `make(key, num_frames=..., train=...)` gives frames uint8 (t, h, w) and exact
-                masks bool (t, h, w, s); see `datasets.generators.maker`.
+            make: `make(key, train=...)` gives the frames that are `seen`, uint8 (n, h, w), and
+                exact masks of those that are `outlined`, bool (m, h, w, s); see
+                `datasets.generators.maker`.
             settings: `window_frames`, `target` and `subsample` are used.
+            seen: numbers of the frames of a window that the network sees; None: all. The others
+                are black.
+            outlined: those of which something is learnt; None: all.
             batch_size: clips per step.
             num_train: clips in what is called one pass.
             num_validation: clips to validate on.
@@ -144,6 +150,9 @@ class GeneratorInput:
         self.structures = structures
         self._make = make
         self._settings = settings
+        every = range(settings.window_frames)
+        self._seen = np.array(every if seen is None else seen)
+        self._outlined = np.array(every if outlined is None else outlined)
         self._batch_size = batch_size
         self._num_validation = num_validation
         self._seed = seed
@@ -175,19 +184,32 @@ class GeneratorInput:
 
         def make(stream: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
             key = jax.random.fold_in(jax.random.fold_in(root, stream), number)
-            num_frames = self._settings.window_frames
-            return self._make(key, num_frames=num_frames, train=stream == _TRAINING)
+            return self._make(key, train=stream == _TRAINING)
 
-        frames, mask = jax.vmap(make)(batch["stream"], batch["number"])
+        frames, masks = jax.vmap(make)(batch["stream"], batch["number"])
+        frames = self._in_windows(frames, self._seen)
         if self._settings.target == "reference":
-            target = mask.astype(jnp.uint8) * jnp.uint8(255)
+            target = self._in_windows(masks.astype(jnp.uint8) * jnp.uint8(255), self._outlined)
         else:
             assert self._teacher is not None  # Needed for this target.
             prob = jax.vmap(self._teacher)(frames.astype(jnp.float32))
             target = jnp.round(255.0 * prob).astype(jnp.uint8)
         every = self._settings.subsample
         video, target = frames[:, :, ::every, ::every], target[:, :, ::every, ::every]
-        return {"video": video[..., None], "target": target}
+        windows = {"video": video[..., None], "target": target}
+        num_frames, clips = self._settings.window_frames, len(frames)
+        if len(self._outlined) < num_frames:
+            weights = jnp.zeros(num_frames).at[self._outlined].set(1.0)
+            windows["frame_weights"] = jnp.broadcast_to(weights, (clips, num_frames))
+        return windows
+
+    def _in_windows(self, made: Array, numbers: np.ndarray) -> Array:
+        """What was made of some frames, in their places among all of a window."""
+        num_frames = self._settings.window_frames
+        if len(numbers) == num_frames:
+            return made
+        whole = jnp.zeros((len(made), num_frames, *made.shape[2:]), made.dtype)
+        return whole.at[:, numbers].set(made)
 
 
 def _numbered(numbers: np.ndarray, *, stream: int) -> Batch:

@@ -19,6 +19,7 @@ LOSSES = {
     "bce": "echodfkd_jax.training.losses:binary_cross_entropy",
     "dice": "echodfkd_jax.training.losses:soft_dice",
     "bce_dice": "echodfkd_jax.training.losses:cross_entropy_and_dice",
+    "bce_dice_area": "echodfkd_jax.training.losses:cross_entropy_dice_and_area",
     "focal": "echodfkd_jax.training.losses:focal",
     "temperature": "echodfkd_jax.training.losses:softened_cross_entropy",
 }
@@ -26,6 +27,10 @@ LOSSES = {
 FOCAL_GAMMA = 2.0
 # Hinton et al., "Distilling the knowledge in a neural network", arXiv 1503.02531.
 TEMPERATURE = 2.0
+# Of the other two parts in `bce_dice_area`, cross-entropy being 1.
+DICE_WEIGHT, AREA_WEIGHT = 1 / 6, 1 / 30
+# Pixels added to areas, so that a structure that is not there costs little.
+_AREA_SMOOTHING_PX = 80.0
 # Of a teacher's probability; beyond it a stored mask says nothing (255 steps).
 _LEAST_PROBABILITY = 0.5 / 255
 # Pixels added to both sides of Dice's ratio, so that two empty masks agree.
@@ -39,6 +44,24 @@ def find_loss(name: str) -> Loss:
         UserError: an unknown name.
     """
     return seams.find("config.train.loss", name, LOSSES)
+
+
+def weigh_structures(loss: Loss, others: float) -> Loss:
+    """The loss in which each structure beside the first counts `others` times as much as that."""
+    if others == 1:
+        return loss
+
+    def weighted(
+        logits: Logits, target: Target, frame_weights: FrameWeights = None
+    ) -> Float[Array, "b"]:
+        weights = [1.0] + [others] * (logits.shape[-1] - 1)
+        losses = [
+            weight * loss(logits[..., [number]], target[..., [number]], frame_weights)
+            for number, weight in enumerate(weights)
+        ]
+        return jnp.sum(jnp.stack(losses), axis=0) / sum(weights)
+
+    return weighted
 
 
 def binary_cross_entropy(
@@ -80,6 +103,25 @@ def cross_entropy_and_dice(
     """The sum of both: sharp outlines, and end-systole as good as end-diastole."""
     return binary_cross_entropy(logits, target, frame_weights) + soft_dice(
         logits, target, frame_weights
+    )
+
+
+def cross_entropy_dice_and_area(
+    logits: Logits, target: Target, frame_weights: FrameWeights = None
+) -> Float[Array, "b"]:
+    """Cross-entropy, some of Dice, and by which factor an area is wrong, |log(predicted/wanted)|.
+
+    Where grey values leave open where the outline is, cross-entropy answers with a probability,
+    Dice with a mask that is rather too large. A mask of mean size costs both little; it is too
+    small at end-diastole and too large at end-systole, which the area's part is for.
+    """
+    predicted, wanted = jax.nn.sigmoid(logits.astype(jnp.float32)), _probability(target)
+    areas = (jnp.sum(each, axis=(2, 3), keepdims=True) for each in (predicted, wanted))
+    sizes = [jnp.log(area + _AREA_SMOOTHING_PX) for area in areas]
+    return (
+        binary_cross_entropy(logits, target, frame_weights)
+        + DICE_WEIGHT * soft_dice(logits, target, frame_weights)
+        + AREA_WEIGHT * _mean(jnp.abs(sizes[0] - sizes[1]), frame_weights)
     )
 
 

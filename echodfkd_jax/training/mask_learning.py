@@ -17,7 +17,7 @@ from echodfkd_jax.training import state, step
 from echodfkd_jax.training.augmentation import make_augment
 from echodfkd_jax.training.batches import Batch
 from echodfkd_jax.training.input import Input
-from echodfkd_jax.training.losses import find_loss
+from echodfkd_jax.training.losses import find_loss, weigh_structures
 
 # Clips in TensorBoard's picture of validation frames.
 _NUM_EXAMPLES = 4
@@ -54,7 +54,7 @@ class MaskLearning:
         self._fields, self._data, self._settings, self._seed = dict(model), data, settings, seed
         self._begin_with = begin_with
         self._augment = make_augment(augment, seed)
-        self._loss = find_loss(settings.loss)
+        self._loss = weigh_structures(find_loss(settings.loss), settings.other_structures)
         self._lone_model = build_model(**model)  # For what runs outside the devices' axis.
         self._predict_step = jax.jit(
             functools.partial(step.predict_step, model=self._lone_model, expand=data.expand)
@@ -86,14 +86,15 @@ class MaskLearning:
         """Some clips with what was wanted and what was said, one below the other."""
         shown = jax.device_get(self._predict_step(variables, batch))
         count = int(np.sum(batch["weight"]))  # The rest is padding.
+        counts = shown.get("frame_weights", np.ones(shown["video"].shape[:2])) > 0
         rows = [
             clip_strip(
-                shown["video"][clip, ..., 0],
+                shown["video"][clip, counts[clip], ..., 0],
                 {
-                    self._data.target: shown["target"][clip, ..., 0],
-                    "student": shown["predicted"][clip, ..., 0],
+                    self._data.target: shown["target"][clip, counts[clip], ..., 0],
+                    "student": shown["predicted"][clip, counts[clip], ..., 0],
                     **{
-                        structure: shown["predicted"][clip, ..., number]
+                        structure: shown["predicted"][clip, counts[clip], ..., number]
                         for number, structure in enumerate(self._data.structures)
                         if structure != LV
                     },

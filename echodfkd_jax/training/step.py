@@ -7,11 +7,12 @@ A model without one keeps statistics per device, and the running ones become the
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 
@@ -43,7 +44,8 @@ def train_step(
     Args:
         state: before the step.
         batch: this device's shard.
-        model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255.
+        model: logits (b, t, h, w, s) from video float32 (b, t, h, w, 1) in 0..255; in training of
+            the frames that its `training_frames`, if it has this method, says are outlined.
         optimizer: as in `state`.
         expand: turns the batch into frames and targets.
         axis_name: of the devices; None for one device alone.
@@ -59,9 +61,7 @@ def train_step(
     """
 
     def learn(batch_stats: Any, part: dict[str, jax.Array]) -> tuple[Any, tuple[Any, jax.Array]]:
-        data = expand(part)
-        if augment is not None:
-            data = augment(state.step, part["row"], data)
+        data = _of_training_frames(model, expand(part), augment, state.step, part.get("row"))
         video = data["video"].astype(jnp.float32)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
@@ -143,6 +143,24 @@ def eval_step(
     return _sum(sums, axis_name)
 
 
+def _of_training_frames(
+    model: nn.Module,
+    data: dict[str, jax.Array],
+    augment: Augment | None,
+    step: jax.Array,
+    rows: jax.Array | None,
+) -> dict[str, jax.Array]:
+    """Frames, changed at random if they are to be, and targets and weights of what is outlined."""
+    seen, outlined = training_frames(model, data["video"].shape[1])
+    if augment is None:
+        data = {**data, "target": data["target"][:, np.array(outlined)]}
+    else:
+        data = augment(step, rows, data, seen, outlined)
+    if "frame_weights" in data:
+        data["frame_weights"] = data["frame_weights"][:, np.array(outlined)]
+    return data
+
+
 def predict_step(
     variables: dict[str, Any], batch: dict[str, jax.Array], *, model: nn.Module, expand: Expand
 ) -> dict[str, jax.Array]:
@@ -155,6 +173,13 @@ def predict_step(
 def _logits(model: nn.Module, variables: dict[str, Any], data: dict[str, jax.Array]) -> jax.Array:
     video = data["video"].astype(jnp.float32)
     return cast(jax.Array, model.apply(variables, video, train=False))
+
+
+def training_frames(model: nn.Module, num_frames: int) -> tuple[Sequence[int], Sequence[int]]:
+    """Which frames of a window the network sees in training, and which it outlines."""
+    chosen = getattr(model, "training_frames", None)
+    every = range(num_frames)
+    return (every, every) if chosen is None else chosen(num_frames)
 
 
 def _over_micro_batches(

@@ -34,12 +34,14 @@ class Pixels(NamedTuple):
 class Window:
     """Cuts `frames` consecutive frames from a random start out of a decoded clip.
 
-    Of each frame every `subsample`-th row and column is kept, as the published code does.
+    Of each frame every `subsample`-th row and column is kept, as the published code does. A share
+    of `phases` of the windows has end-diastole or end-systole in its middle, as far as it can be.
     """
 
-    def __init__(self, frames: int, subsample: int) -> None:
+    def __init__(self, frames: int, subsample: int, phases: float = 0.0) -> None:
         self._frames = frames
         self._subsample = subsample
+        self._phases = phases
 
     def __call__(
         self, clip: "Pixels", rng: np.random.Generator
@@ -47,7 +49,9 @@ class Window:
         """`video`, `target` and, where frames count differently, `frame_weights` of one window."""
         length = len(clip.frames)
         last_start = max(length - self._frames, 0)
-        if clip.traced is None:
+        if clip.traced is None and self._phases and rng.random() < self._phases:
+            start = min(max(_phase(clip.target, rng) - self._frames // 2, 0), last_start)
+        elif clip.traced is None:
             start = int(rng.integers(0, last_start + 1))
         else:  # A window that has one of the traced frames.
             traced = int(rng.choice(np.flatnonzero(clip.traced)))
@@ -65,6 +69,12 @@ class Window:
         elif clip.weights is not None:
             window["frame_weights"] = clip.weights[take].astype(np.float32)
         return window
+
+
+def _phase(target: np.ndarray, rng: np.random.Generator) -> int:
+    """The frame of the largest or of the smallest mask of the first structure, either as likely."""
+    areas = target[..., 0].sum(axis=(1, 2), dtype=np.int64)
+    return int(areas.argmax() if rng.random() < 0.5 else areas.argmin())
 
 
 class Budget:

@@ -43,6 +43,14 @@ def make_clip(key, *, num_frames, poor_windows=0.0):
     )
 
 
+def make_window(key, *, num_frames, shown, outlined, phases=0.0, poor_windows=0.0):
+    """Some frames of such a clip."""
+    made = make_clip(key, num_frames=num_frames, poor_windows=poor_windows)
+    return made._replace(
+        frames=made.frames[jnp.asarray(shown)], mask=made.mask[jnp.asarray(outlined)]
+    )
+
+
 class CountingTeacher(FrameTeacher):
     """Says that brightness is probability, counts clips, and can break off before one of them."""
 
@@ -66,7 +74,8 @@ class CountingTeacher(FrameTeacher):
 def use(monkeypatch, teacher, generator_version="stand-in 1"):
     """Puts the generator in the place of `synthesis`, and the teacher in that of every teacher."""
     synthesis = types.ModuleType("echodfkd_jax.synthesis")
-    synthesis.make_clip, synthesis.VERSION = make_clip, generator_version
+    synthesis.make_clip, synthesis.make_window = make_clip, make_window
+    synthesis.VERSION = generator_version
     synthesis.TRAINING_POOR_WINDOWS, synthesis.STRUCTURES = 0.5, ("lv",)
     monkeypatch.setitem(sys.modules, "echodfkd_jax.synthesis", synthesis)
     monkeypatch.setattr(echodfkd_jax, "synthesis", synthesis, raising=False)

@@ -10,6 +10,7 @@ import multiprocessing.process
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -41,6 +42,20 @@ def make_clip(
     mask = x**2 + y**2 < radius**2
     noise = jax.random.uniform(noise_key, mask.shape, maxval=100.0)
     return DiscClip((noise + 100.0 * mask).astype(jnp.uint8), mask)
+
+
+def cut_window(
+    key: jax.Array,
+    *,
+    num_frames: int,
+    shown: Sequence[int],
+    outlined: Sequence[int],
+    phases: jax.Array | float = 0.0,
+    poor_windows: jax.Array | float = 0.0,
+) -> DiscClip:
+    """Some of its frames."""
+    made = make_clip(key, num_frames=num_frames, poor_windows=poor_windows)
+    return DiscClip(made.frames[jnp.asarray(shown)], made.mask[jnp.asarray(outlined)])
 
 
 class DiscSplit:
@@ -79,7 +94,7 @@ def install() -> None:
 
 def disc_generator() -> generators.Phantom:
     """Discs by the name of the built-in generator."""
-    return generators.Phantom("discs", make_clip, 0.5)
+    return generators.Phantom("discs", make_clip, cut_window, 0.5)
 
 
 def start(

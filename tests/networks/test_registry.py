@@ -14,7 +14,7 @@ def test_convlstm_by_name():
 def test_description_makes_the_same_model():
     model = build_model("unet", channels=[2, 4], subsampling=2, axis_name="data")
     fields = json.loads(describe_model(model))
-    assert fields == {"name": "unet", "channels": [2, 4], "subsampling": 2, "context": 0}
+    assert fields == {"name": "unet", "channels": [2, 4], "subsampling": 2, "context": []}
     assert build_model(**fields).channels == (2, 4)
 
 

@@ -12,7 +12,7 @@ from echodfkd_jax.networks.layers import standardise
 from echodfkd_jax.networks.loaded import LoadedNetwork
 from echodfkd_jax.networks.registry import build_model, describe_model
 from echodfkd_jax.networks.safetensors import load_variables, save_variables
-from echodfkd_jax.networks.unet import UNet, over_time
+from echodfkd_jax.networks.unet import UNet, beside_each_frame
 from echodfkd_jax.teachers import load_teacher
 from echodfkd_jax.teachers.base import Teacher
 from tests import factories
@@ -117,7 +117,7 @@ def test_a_teacher_of_two_structures_gives_both(tmp_path):
 @pytest.fixture(scope="module")
 def temporal():
     """A network that sees time, and its random weights."""
-    model = UNet((2, 4), context=2)
+    model = UNet((2, 4), context=(-4, -1, 2, 4))
     return model, factories.random_weights(model, jnp.zeros((1, 1, 4, 4, 1)))
 
 
@@ -125,24 +125,49 @@ def test_without_context_a_frame_is_seen_by_itself():
     assert UNet((2, 4)).reach == 0
 
 
-def test_a_frame_is_seen_with_those_within_reach_and_no_others(temporal):
+def test_a_frame_is_seen_with_those_beside_it_and_no_others(temporal):
     model, variables = temporal
-    assert model.reach == 9
-    video = jnp.asarray(frames(40), jnp.float32)[None, ..., None]
+    assert model.reach == 4
+    video = jnp.asarray(frames(20), jnp.float32)[None, ..., None]
     apply = jax.jit(model.apply)
     before = apply(variables, video)
-    after = apply(variables, video.at[:, 20].set(video[:, 20, ::-1]))
+    after = apply(variables, video.at[:, 10].set(video[:, 10, ::-1]))
     changed = np.flatnonzero(np.abs(np.asarray(after - before)).max((0, 2, 3, 4)) > 1e-6)
-    assert changed.min() >= 20 - 9
-    assert changed.max() <= 20 + 9
-    assert {18, 19, 20, 21, 22} <= set(changed.tolist())
+    assert changed.tolist() == [6, 8, 10, 11, 14]
+
+
+def test_beyond_its_ends_a_clip_stands_still():
+    clips = jnp.arange(4.0).reshape(1, 4, 1, 1, 1)
+    shown = beside_each_frame(clips, (0, -2, 1), range(4))
+    assert shown[0, :, 0, 0].tolist() == [[0, 0, 1], [1, 0, 2], [2, 0, 3], [3, 1, 3]]
+    middle = beside_each_frame(clips, (0, -1, 1), (1, 2))
+    assert middle[0, :, 0, 0].tolist() == [[1, 0, 2], [2, 1, 3]]
+
+
+def test_in_training_only_frames_with_their_whole_context_are_segmented(temporal):
+    model, variables = temporal
+    video = jnp.asarray(frames(11), jnp.float32)[None, ..., None]
+
+    def trained_on(video):
+        return model.apply(variables, video, train=True, mutable=["batch_stats"])[0]
+
+    logits = trained_on(video)
+    assert logits.shape[1] == 3
+    assert trained_on(video[:, :9]).shape[1] == 1
+    assert trained_on(video[:, :8]).shape[1] == 8  # Too short a clip is shown as it is.
+    assert model.apply(variables, video).shape[1] == 11
+    # Frames that are not in it have no part in it.
+    seen, outlined = model.training_frames(9)
+    assert (list(seen), list(outlined)) == ([0, 3, 4, 6, 8], [4])
+    shown = jnp.zeros_like(video[:, :9]).at[:, jnp.array(seen)].set(video[:, jnp.array(seen)])
+    np.testing.assert_allclose(trained_on(shown), trained_on(video[:, :9]), atol=1e-6)
 
 
 @pytest.mark.parametrize("num_frames", [1, 30, 100])
 def test_chunks_of_a_clip_are_those_of_the_whole_clip(temporal, tmp_path, num_frames):
     model, variables = temporal
     path = tmp_path / "temporal.safetensors"
-    fields = {"name": "unet", "channels": [2, 4], "context": 2}
+    fields = {"name": "unet", "channels": [2, 4], "context": [-4, -1, 2, 4]}
     save_variables(path, variables, {"model": json.dumps(fields)})
     teacher = load_teacher("unet", weights=path)
     clip = frames(num_frames)
@@ -151,21 +176,6 @@ def test_chunks_of_a_clip_are_those_of_the_whole_clip(temporal, tmp_path, num_fr
     np.testing.assert_allclose(teacher(clip), wanted[0], atol=1e-5)
     masks = predict_clips(LoadedNetwork(model, variables), clip[None])
     np.testing.assert_allclose(masks[0] / 255, wanted[0], atol=0.5 / 255 + 1e-5)
-
-
-def test_still_frames_have_no_deviation_over_time():
-    still = jnp.ones((1, 5, 2, 2, 1)) * jnp.arange(4.0).reshape(1, 1, 2, 2, 1)
-    mean, deviation = over_time(still, 1)
-    np.testing.assert_allclose(mean, still)
-    np.testing.assert_allclose(deviation, 0, atol=1e-6)
-
-
-def test_mean_and_deviation_over_time_at_the_ends_are_of_the_frames_there_are():
-    ramp = jnp.arange(4.0).reshape(1, 4, 1, 1, 1)
-    mean, deviation = over_time(ramp, 1)
-    np.testing.assert_allclose(mean.ravel(), [0.5, 1.0, 2.0, 2.5])
-    two_thirds = (2 / 3) ** 0.5
-    np.testing.assert_allclose(deviation.ravel(), [0.5, two_thirds, two_thirds, 0.5], rtol=1e-5)
 
 
 def test_pure_form_gives_the_same_inside_another_jitted_function(weights):

@@ -46,7 +46,13 @@ def move(frames, degrees, factor, shift_px):
 
 @functools.cache
 def compiled(settings, seed):
-    return jax.jit(augmentation.make_augment(settings, seed))
+    change = augmentation.make_augment(settings, seed)
+
+    def of_all_frames(step, rows, data):
+        every = range(data["video"].shape[1])
+        return change(step, rows, data, every, every)
+
+    return jax.jit(of_all_frames)
 
 
 def augment(settings, video, target, step=0, seed=0, rows=(0, 1, 2)):
@@ -130,11 +136,45 @@ def test_video_and_mask_move_alike():
     ],
 )
 def test_grey_values_and_the_sector_change_the_video_alone(settings):
-    video, target = (clip[0, ..., 0] for clip in clips())
-    changed, same = augmentation.augment_clip(jax.random.key(0), video, target, settings=settings)
+    video, target = (clip[0] for clip in clips())
+    video, every = video[..., 0], range(len(video))
+    changed, same = augmentation.augment_clip(
+        jax.random.key(0), video, target, settings=settings, seen=every, outlined=every
+    )
     assert changed.dtype == jnp.uint8
     assert (changed != video).any()
     np.testing.assert_array_equal(same, target)
+
+
+def test_frames_that_nobody_looks_at_are_left_out():
+    video, target = (clip[0] for clip in clips())
+    settings = AugmentSettings(gain=1.0, gamma=1.0, shift=0.1, veil=0.0)
+    whole, shown = (
+        augmentation.augment_clip(
+            jax.random.key(3), video[..., 0], target, settings=settings, seen=seen, outlined=(1,)
+        )
+        for seen in (range(len(video)), (0, 1))
+    )
+    np.testing.assert_array_equal(shown[0][:2], whole[0][:2])
+    assert whole[0][2:].any()
+    assert not shown[0][2:].any()
+    np.testing.assert_array_equal(shown[1], whole[1])
+    assert shown[1].shape == (1, *target.shape[1:])
+
+
+def test_a_clip_stands_still_at_a_frame_that_is_outlined():
+    video, target = (clip[0] for clip in clips())
+    target = target.at[:2].set(0)  # Of these nobody made a mask.
+    changed, wanted = augmentation.augment_clip(
+        jax.random.key(0),
+        video[..., 0],
+        target,
+        settings=AugmentSettings(still=1.0),
+        seen=range(len(video)),
+        outlined=(2,),
+    )
+    np.testing.assert_array_equal(changed, jnp.repeat(video[2:3, ..., 0], len(video), axis=0))
+    np.testing.assert_array_equal(wanted, target[2:3])
 
 
 def test_stride_keeps_frames_and_masks_together():

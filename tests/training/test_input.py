@@ -10,7 +10,7 @@ from echodfkd_jax.errors import UserError
 from echodfkd_jax.settings import InputSettings
 from echodfkd_jax.training.batches import Shard
 from echodfkd_jax.training.input import DatasetInput, GeneratorInput
-from echodfkd_jax.training.windows import target_of
+from echodfkd_jax.training.windows import Pixels, Window
 from echodfkd_jax.types import Clip
 
 
@@ -124,6 +124,19 @@ def test_windows_start_everywhere():
     assert starts == set(range(7))  # 10 frames, windows of 4
 
 
+def test_windows_around_the_phases_have_them_in_the_middle():
+    target = np.zeros((30, 4, 4, 1), np.uint8)
+    target[:, 0] = 9
+    target[12], target[20] = 200, 0  # Largest and smallest.
+    pixels = Pixels(np.zeros((30, 4, 4), np.uint8), target, None)
+    cut, rng = Window(5, 1, phases=1.0), np.random.default_rng(0)
+    middles = {int(cut(pixels, rng)["target"][2].max()) for _ in range(20)}
+    assert middles == {200, 0}
+    # Near an end the window lies as it can.
+    target[12], target[1] = 9, 201
+    assert 201 in {int(cut(pixels, rng)["target"].max()) for _ in range(20)}
+
+
 def test_same_seed_same_batches_other_seed_others():
     first, again, other = (_input(seed=seed).batch(5)["video"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -171,16 +184,8 @@ def test_no_validation_clips():
         _input(validation=0)
 
 
-def test_reference_target_needs_every_frame():
-    with pytest.raises(UserError, match="clip clip_3 has 2 of 10; use 'teacher'"):
-        target_of(_clip(3), "reference")
-    np.testing.assert_array_equal(
-        target_of(_clip(3, frames=2), "reference"), np.full((2, 2, 2, 1), 255)
-    )
-
-
-def _noise(key, *, num_frames, train):
-    frames = jax.random.randint(key, (num_frames, 2, 2), 0, 256).astype(jnp.uint8)
+def _noise(key, *, train):
+    frames = jax.random.randint(key, (4, 2, 2), 0, 256).astype(jnp.uint8)
     return frames, (frames > 100)[..., None]
 
 
@@ -222,6 +227,22 @@ def test_generated_reference_is_the_mask():
     made = _made(data, data.batch(0))
     assert made["video"].shape == (2, 4, 2, 2, 1)
     np.testing.assert_array_equal(made["target"], np.where(made["video"] > 100, 255, 0))
+
+
+def test_frames_that_nobody_sees_are_not_made():
+    def two(key, *, train):
+        frames = jax.random.randint(key, (2, 2, 2), 1, 256).astype(jnp.uint8)
+        return frames, (frames[1:] > 100)[..., None]
+
+    settings = _settings(source="generator", target="reference")
+    sizes = {"batch_size": 2, "num_train": 6, "num_validation": 3, "seed": 0}
+    data = GeneratorInput(two, settings, seen=(1, 3), outlined=(3,), **sizes)
+    made = _made(data, data.batch(0))
+    assert made["video"].shape == (2, 4, 2, 2, 1)
+    assert made["video"][:, [1, 3]].all()
+    assert not made["video"][:, [0, 2]].any()
+    np.testing.assert_array_equal(made["target"][:, 3], 255 * (made["video"][:, 3] > 100))
+    np.testing.assert_array_equal(made["frame_weights"], [[0, 0, 0, 1]] * 2)
 
 
 def test_generated_target_of_a_teacher():
@@ -272,8 +293,8 @@ def test_two_processes_validate_on_every_window_once(source):
 
 
 def test_the_generator_is_told_what_is_to_be_learnt_from():
-    def told(key, *, num_frames, train):
-        frames = jnp.full((num_frames, 2, 2), jnp.where(train, 100, 0)).astype(jnp.uint8)
+    def told(key, *, train):
+        frames = jnp.full((4, 2, 2), jnp.where(train, 100, 0)).astype(jnp.uint8)
         return frames, (frames > 50)[..., None]
 
     data = GeneratorInput(
@@ -287,56 +308,3 @@ def test_the_generator_is_told_what_is_to_be_learnt_from():
     (validation,) = data.validation_batches()
     assert np.unique(_made(data, data.batch(0))["video"]).tolist() == [100]
     assert np.unique(_made(data, validation)["video"]).tolist() == [0]
-
-
-def _tracings(frames, length):
-    """Windows of three frames of a clip in which frames 1 and 9 are traced."""
-    traced = dataclasses.replace(
-        _clip(1, frames), reference_frames=np.array([1, length - 1]), teacher_mask=None
-    )
-
-    class Traced(Split):
-        def __getitem__(self, index):
-            return traced
-
-    settings = _settings(target="tracings", window_frames=3)
-    data = DatasetInput(Traced(8), Traced(2), settings, batch_size=2, seed=0)
-    return [data.batch(step) for step in range(8)]
-
-
-def test_every_window_of_a_traced_clip_has_a_tracing_and_only_tracings_count():
-    for batch in _tracings(10, 10):
-        for video, target, weights in zip(batch["video"], batch["target"], batch["frame_weights"]):
-            numbers = video[:, 0, 0, 0] - 10  # Of the frames, see `_clip`.
-            np.testing.assert_array_equal(weights, np.isin(numbers, (1, 9)))
-            assert weights.sum() >= 1
-            np.testing.assert_array_equal(target[:, 0, 0, 0], 255 * weights)
-
-
-def test_a_short_clip_is_not_traced_again_where_it_is_continued():
-    (weights,) = {tuple(w) for batch in _tracings(2, 2) for w in batch["frame_weights"].tolist()}
-    assert weights == (0, 1, 0)
-
-
-def test_a_clip_without_tracings_is_named():
-    untraced = dataclasses.replace(
-        _clip(3), reference_frames=np.array([], int), reference_masks=np.zeros((0, 2, 2, 1), bool)
-    )
-    with pytest.raises(UserError, match=r"'tracings', but clip clip_3 has none"):
-        target_of(untraced, "tracings")
-
-
-def test_structures_are_learnt_in_the_order_that_is_asked_for():
-    both = np.stack([np.full((10, 2, 2), 7), np.full((10, 2, 2), 9)], -1).astype(np.uint8)
-    clip = dataclasses.replace(
-        _clip(3),
-        teacher_mask=both,
-        teacher_structures=("lv", "la"),
-        reference_masks=both[:2] > 8,
-        reference_structures=("lv", "la"),
-    )
-    assert target_of(clip, "teacher", ("lv", "la"))[0, 0, 0].tolist() == [7, 9]
-    assert target_of(clip, "teacher")[0, 0, 0].tolist() == [7]
-    assert target_of(clip, "tracings", ("lv", "la"))[1, 0, 0].tolist() == [0, 255]
-    with pytest.raises(UserError, match=r"structures=\('lv', 'rv'\): the teacher of clip clip_3"):
-        target_of(clip, "teacher", ("lv", "rv"))

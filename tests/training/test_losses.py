@@ -4,14 +4,18 @@ import pytest
 
 from echodfkd_jax.errors import UserError
 from echodfkd_jax.training.losses import (
+    AREA_WEIGHT,
+    DICE_WEIGHT,
     LOSSES,
     binary_cross_entropy,
     cross_entropy_and_dice,
+    cross_entropy_dice_and_area,
     find_loss,
     focal,
     soft_dice,
     soft_mask,
     softened_cross_entropy,
+    weigh_structures,
 )
 
 
@@ -71,6 +75,27 @@ def test_the_sum_is_the_sum():
     logits, target = _clip([0.3, -1.0], jnp.float32), _clip([200, 10], jnp.uint8)
     wanted = binary_cross_entropy(logits, target) + soft_dice(logits, target)
     np.testing.assert_allclose(cross_entropy_and_dice(logits, target), wanted)
+
+
+def test_an_area_wrong_by_a_factor_costs_its_logarithm():
+    wanted = jnp.zeros((1, 1, 40, 40, 1), jnp.uint8).at[:, :, :20, :20].set(255)
+    half = jnp.full(wanted.shape, -50.0).at[:, :, :10, :20].set(50.0)
+    costs = cross_entropy_dice_and_area(half, wanted) - binary_cross_entropy(half, wanted)
+    area = AREA_WEIGHT * np.log((400 + 80) / (200 + 80))
+    np.testing.assert_allclose(costs, DICE_WEIGHT * soft_dice(half, wanted) + area, rtol=1e-3)
+
+
+def test_other_structures_count_less_than_the_first():
+    logits = jnp.array([1.0, 2.0, 3.0]).reshape(1, 1, 1, 1, 3)
+    target = jnp.zeros(logits.shape, jnp.uint8)
+    alone = np.concatenate(
+        [binary_cross_entropy(logits[..., [s]], target[..., [s]]) for s in range(3)]
+    )
+    weighted = weigh_structures(binary_cross_entropy, 0.5)(logits, target)
+    np.testing.assert_allclose(
+        weighted, [(alone[0] + 0.5 * alone[1] + 0.5 * alone[2]) / 2], rtol=1e-6
+    )
+    assert weigh_structures(binary_cross_entropy, 1.0) is binary_cross_entropy
 
 
 def test_focal_loss_of_an_undecided_pixel_is_a_quarter_of_the_cross_entropy():

@@ -47,7 +47,6 @@ class Scanner(NamedTuple):
     floor_db: Float[Array, ""]
     range_db: Float[Array, ""]
     gamma: Float[Array, ""]
-    white: Float[Array, ""]  # grey value, 0 to 1, of the brightest three hundredths
     blend: Float[Array, ""]  # persistence: share of the previous frame
     quality: Float[Array, ""]  # step of the compression's quantiser
     sharpness: Float[Array, ""]
@@ -55,15 +54,15 @@ class Scanner(NamedTuple):
 
 def sample_sector(k: Draws) -> Sector:
     """Draws a field of view: about 90 degrees, sometimes narrow, off-centre or cropped."""
-    narrow = jnp.where(k.chance(0.1), 0.75, 1.0)
-    half = jnp.deg2rad(k.normal(45.0, 2.5, 32.0, 52.0)) * narrow
+    narrow = jnp.where(k.chance(0.15), 0.72, 1.0)
+    half = jnp.deg2rad(k.normal(43.0, 3.5, 30.0, 52.0)) * narrow
     return Sector(
-        x=k.normal(61.0, 4.0, 46.0, 74.0),
-        y=k.normal(3.0, 3.0, -8.0, 14.0),
+        x=k.normal(57.0, 4.0, 44.0, 70.0),
+        y=k.normal(4.0, 3.5, -8.0, 14.0),
         left=-half,
-        right=half * jnp.where(k.chance(0.06), 0.75, 1.0),
+        right=half * jnp.where(k.chance(0.1), 0.7, 1.0),
         near=k.uniform(0.5, 9.0),
-        far=k.normal(117.0, 7.0, 96.0, 138.0),
+        far=k.normal(110.0, 8.0, 88.0, 135.0),
     )
 
 
@@ -109,14 +108,10 @@ def sample_scanner(k: Draws, window: Window) -> Scanner:
     gain, tgc = _gain(k, depth, beam, poor=poor, good=good, murk=murk)
     clutter = _clutter_level(k, depth, beam, poor=poor, good=good, murk=murk)
     texture = jax.random.normal(k.key(), (DEPTHS, BEAMS, 2))
-    # Most pictures of blood are black; in some it is as grainy as the wall is bright.
-    noise_db = jnp.where(k.chance(0.12), k.uniform(-46.0, -28.0), k.uniform(-72.0, -52.0))
-    noise_db = noise_db + 8.0 * murk * depth + k.uniform(0.0, 16.0) * depth**2
-    # Some scanners show blood grey rather than black.
-    soft = 1.0 * k.chance(0.08)
-    width = k.uniform(0.25, 0.85)
+    noise_db = k.uniform(-64.0, -42.0) + 12.0 * murk * depth + k.uniform(0.0, 12.0) * depth**2
+    width = k.uniform(0.25, 0.9)
     lateral = jnp.exp(-0.5 * (jnp.arange(5) / width) ** 2)
-    axial = jnp.stack([jnp.ones(()), k.uniform(0.0, 0.5)])
+    axial = jnp.stack([jnp.ones(()), k.uniform(0.05, 0.4)])
     norm = jnp.sqrt((lateral[0] ** 2 + 2 * jnp.sum(lateral[1:] ** 2)) * (1 + 2 * axial[1] ** 2))
     return Scanner(
         gain_db=gain,
@@ -126,14 +121,13 @@ def sample_scanner(k: Draws, window: Window) -> Scanner:
         noise=amplitude(noise_db),
         lateral=lateral / norm,
         axial=axial,
-        compound=k.uniform(0.0, 0.35, (2,)),
+        compound=k.uniform(0.0, 0.48, (2,)),
         floor_db=k.normal(-31.0, 4.0, -44.0, -18.0),
-        range_db=k.normal(32.0, 4.5, 23.0, 48.0) + soft * k.uniform(4.0, 16.0),
-        gamma=jnp.exp(k.normal(0.62, 0.2, -0.1, 1.1) - 0.4 * soft),
-        white=k.normal(0.76, 0.08, 0.5, 0.95),
+        range_db=k.normal(36.0, 5.0, 24.0, 52.0),
+        gamma=jnp.exp(k.normal(0.35, 0.22, -0.2, 0.9)),
         blend=k.uniform(0.0, 0.5),
         quality=jnp.where(k.chance(0.3), 0.0, k.uniform(1.0, 14.0)),
-        sharpness=k.uniform(-0.1, 0.5),
+        sharpness=k.uniform(-0.25, 0.35),
     )
 
 
@@ -149,7 +143,7 @@ def _gain(
     tgc = tgc + step_db * jax.nn.sigmoid((depth - step_at) / step_width)
     # Gain of the echoes: attenuation, side gain, fading edges, shadowed beams.
     gain = k.smooth_curve(depth, 4, mess * k.uniform(1.0, 5.0))
-    gain = gain - k.uniform(-10.0, 10.0) * depth**1.5
+    gain = gain - k.uniform(-6.0, 16.0) * depth**1.5
     gain = gain + k.smooth_curve(beam, 3, mess * k.uniform(0.5, 5.0))
     edge = k.uniform(0.0, 22.0, (2,)) * murk
     gain = gain - edge[0] * jnp.clip(1.0 - beam / 0.35, 0.0, 1.0)
@@ -160,34 +154,35 @@ def _gain(
         gain = gain - shadow[i] * jnp.exp(-(((beam - shadow_at[i]) / shadow_width[i]) ** 2))
     patches = k.smooth_field(DEPTHS, BEAMS, 5, 7.0 * murk)
     gain = gain + jnp.minimum(patches, 3.0)
+    # Users turn the far half up.
+    gain = gain + k.uniform(0.0, 9.0) * jnp.clip(2.0 * depth - 1.0, 0.0, 1.0)
     return gain + k.uniform(-8.0, 5.0), tgc
 
 
 def _clutter_level(
     k: Draws, depth: Array, beam: Array, *, poor: Array | bool, good: Array | bool, murk: Array
 ) -> Float[Array, "d b"]:
-    """Clutter that does not move, dB: near-field haze, broad veil, reverberation bands, fog."""
-    haze_db = k.uniform(-42.0, -14.0) + 4.0 * murk
-    haze = haze_db - depth / k.uniform(0.04, 0.2) * 0.5 * NEPER
+    """Clutter that stays, dB: near-field haze, broad veil, reverberation bands, fog, far grey."""
+    haze_db = k.uniform(-46.0, -16.0) + 10.0 * murk - jnp.where(good, 12.0, 0.0)
+    haze = haze_db - depth / k.uniform(0.03, 0.35) * 0.5 * NEPER
     veil_peak = k.uniform(0.0, 0.8)
-    veil_db = jnp.where(k.chance(0.1), k.uniform(-46.0, -28.0), k.uniform(-78.0, -52.0))
-    veil_db = veil_db + 6.0 * murk - jnp.where(good, 8.0, 0.0)
+    veil_db = k.uniform(-70.0, -36.0) + 14.0 * murk - jnp.where(good, 12.0, 0.0)
     veil = veil_db - 12.0 * ((depth - veil_peak) / 0.45) ** 2
     veil = veil + k.smooth_field(DEPTHS, BEAMS, 4, 5.0)
-    # Side lobes and haze are stronger over the lateral wall than over the septum.
-    veil = veil + k.uniform(0.0, 24.0) * (beam - 0.7)
     bands = k.uniform(-56.0, -24.0) + 10.0 * jnp.cos(
         depth * k.uniform(40.0, 160.0) + k.uniform(0.0, 6.28)
     )
     bands = bands - depth * k.uniform(40.0, 120.0)
-    foggy = k.chance(0.5) & poor
+    foggy = k.chance(0.67) & poor
     fog_end, fog_fall = k.uniform(0.15, 0.65), k.uniform(20.0, 140.0)
     fog_side = k.uniform(-8.0, 22.0) * jnp.where(k.chance(0.75), 1.0 - beam, beam)
-    fog = jnp.where(foggy, k.uniform(-42.0, -18.0), -90.0) - fog_side
+    fog = jnp.where(foggy, k.uniform(-34.0, -15.0), -90.0) - fog_side
     fog = fog - fog_fall * jnp.maximum(depth - fog_end, 0.0)
     fog = fog + k.smooth_field(DEPTHS, BEAMS, 5, 2.5)
-    footprint = k.uniform(-26.0, 6.0) - depth / k.uniform(0.008, 0.03) * NEPER
-    return added(haze, veil, bands, fog, footprint)
+    footprint = k.uniform(-14.0, 10.0) - depth / k.uniform(0.008, 0.03) * NEPER
+    far = k.uniform(-58.0, -38.0) + 10.0 * jnp.clip((depth - 0.5) / 0.3, -4.0, 1.0)
+    far = far + k.smooth_field(DEPTHS, BEAMS, 5, 4.0)
+    return added(haze, veil, bands, fog, footprint, far)
 
 
 def _shift(x: Float[Array, "*n"], by: int, axis: int) -> Float[Array, "*n"]:
@@ -222,29 +217,23 @@ def envelope(scanner: Scanner, signal: Float[Array, "d b 2"]) -> Float[Array, "d
     return 0.5 * NEPER * jnp.log(power) + scanner.tgc_db
 
 
-def adjust(scanner: Scanner, level: Float[Array, "d b"], shown: Float[Array, "d b"]) -> Scanner:
-    """The scanner after its user has set the gain: something is bright, hardly anything white.
+def adjust(scanner: Scanner, level: Float[Array, "d b"]) -> Scanner:
+    """The scanner after its user has set the gain: a tenth is at least dark grey, little is white.
 
     Args:
         scanner: as drawn.
         level: of one frame, dB.
-        shown: 1 for samples that lie in the picture, else 0.
     """
-    # Samples that nobody sees do not count; near ones, which are many to the pixel, count less.
-    flat, weight = level.reshape(-1), (shown * jnp.linspace(0.1, 1.0, DEPTHS)[:, None]).reshape(-1)
-    order = jnp.argsort(flat)
-    total = jnp.cumsum(weight[order])
-    bright = flat[order][jnp.searchsorted(total, 0.97 * total[-1])]
-    wanted = jnp.exp(jnp.log(scanner.white) / scanner.gamma)
+    bright = jnp.percentile(level, 90.0)
+    grey = (bright - scanner.floor_db) / scanner.range_db
+    wanted = jnp.clip(grey, jnp.exp(jnp.log(0.35) / scanner.gamma), 1.05)
     return scanner._replace(floor_db=bright - wanted * scanner.range_db)
 
 
 def display(scanner: Scanner, level: Float[Array, "d b"]) -> Float[Array, "d b"]:
-    """Grey curve: 0 black to 1 white on the scanner's grid, flat towards white."""
-    grey = jnp.maximum((level - scanner.floor_db) / scanner.range_db, 0.0)
-    grey = jnp.exp(scanner.gamma * jnp.log(grey + 1e-5))
-    # Scanners leave headroom: what is far brighter than the rest is hardly ever quite white.
-    return grey / (1.0 + grey**6) ** (1.0 / 6.0)
+    """Grey curve: 0 black to 1 white on the scanner's grid."""
+    grey = jnp.clip((level - scanner.floor_db) / scanner.range_db, 0.0, 1.0)
+    return jnp.exp(scanner.gamma * jnp.log(grey + 1e-5))
 
 
 class ScanConversion(NamedTuple):

@@ -10,7 +10,6 @@ outside of it: `Anatomy.gap` lies between.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -21,8 +20,6 @@ from echodfkd_jax.synthesis.phantom.window import Window, by_window
 # cells of 0.7 px are finer than the sound beam, so speckle is fully developed.
 MAP_SIZE = 232
 U_MIN, V_MIN, MAP_EXTENT = -82.0, -34.0, 164.0
-# The drawn outline consists of this many straight pieces a side, shorter towards the apex.
-_PIECES = 24
 
 
 class Anatomy(NamedTuple):
@@ -54,39 +51,36 @@ class Anatomy(NamedTuple):
 def sample_anatomy(k: Draws, window: Window) -> Anatomy:
     """Draws a heart: from small and thick-walled to dilated, straight to strongly bowed.
 
-    One in five is wider and longer than most. One in eight has a right ventricle under load:
-    large, reaching up to the apex, beside a small left one. The worse the window, the more of the
-    trabeculated layer looks solid.
+    One in eight has a right ventricle under load: large, reaching up to the apex, beside a small
+    left one. The worse the window, the more of the trabeculated layer looks solid.
     """
-    thick = by_window(window, clear=0.6, fair=0.8, poor=1.0)
+    thick = by_window(window, clear=0.1, fair=0.5, poor=1.0)
     loaded = k.chance(0.12)
-    dilated = k.chance(0.2) & ~loaded
-    length = k.normal(56.0, 10.0, 27.0, 82.0) * jnp.where(dilated, 1.15, 1.0)
+    length = k.normal(54.0, 10.0, 26.0, 80.0)
     length = jnp.where(loaded, jnp.maximum(0.72 * length, 25.0), length)
-    aspect = k.normal(0.29, 0.05, 0.17, 0.46) * jnp.where(dilated, 1.25, 1.0)
+    aspect = k.normal(0.32, 0.065, 0.18, 0.51)
     skew = k.normal(0.0, 0.10, -0.25, 0.25)
-    rich = k.uniform(0.0, 1.0)  # in trabeculae
-    hypertrophy = jnp.exp(k.normal(0.0, 0.30, -0.6, 0.8))
+    hypertrophy = jnp.exp(k.normal(0.0, 0.28, -0.6, 0.75))
     return Anatomy(
         length=length,
         half_width=length * aspect * jnp.stack([1.0 - skew, 1.0 + skew]),
-        widest=k.normal(0.74, 0.12, 0.42, 0.95, (2,)),
-        bluntness=k.normal(0.55, 0.10, 0.33, 0.85, (2,)),
-        base_ratio=k.normal(0.89, 0.09, 0.60, 1.0, (2,)),
+        widest=k.normal(0.62, 0.12, 0.36, 0.92, (2,)),
+        bluntness=k.normal(0.50, 0.10, 0.30, 0.80, (2,)),
+        base_ratio=k.normal(0.86, 0.10, 0.58, 1.0, (2,)),
         ripple=jnp.abs(k.normal(0.0, 0.04, -0.10, 0.10, (2,))),
         ripple_phase=k.uniform(0.0, 2 * jnp.pi, (2,)),
-        gap=jnp.stack([k.normal(0.8, 0.6, 0.1, 2.6), k.normal(0.3, 0.3, 0.1, 1.5)]),
-        wall=jnp.asarray([4.6, 6.0], jnp.float32)
+        gap=k.normal(1.0, 0.2, 0.4, 1.8, (2,)),
+        wall=jnp.asarray([5.5, 8.0], jnp.float32)
         * hypertrophy
-        * jnp.exp(k.normal(0.0, 0.2, -0.5, 0.6, (2,))),
+        * jnp.exp(k.normal(0.0, 0.18, -0.5, 0.5, (2,))),
         apex_wall=k.uniform(4.0, 14.0),
         trabecular=0.3
-        + thick * k.uniform(0.4, 1.0, (2,)) * jnp.stack([6.0 * rich**2, 2.0 + 10.0 * rich]),
-        apical_trabeculae=0.02 + 0.26 * thick * k.uniform(0.0, 1.0),
+        + k.uniform(0.0, 1.0, (2,)) ** 1.5 * thick * jnp.asarray([2.0, 3.5], jnp.float32),
+        apical_trabeculae=0.01 + 0.16 * thick * k.uniform(0.0, 1.0) ** 1.3,
         bend=k.normal(0.0, 2.0, -5.0, 5.0),
-        base_tilt=k.normal(0.0, 0.09, -0.25, 0.25),
-        rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(8.0, 34.0)),
-        rv_top=jnp.where(loaded, k.uniform(-0.25, 0.25), k.uniform(0.0, 0.5)),
+        base_tilt=k.normal(0.0, 0.10, -0.28, 0.28),
+        rv_depth=jnp.where(loaded, k.uniform(22.0, 48.0), k.uniform(6.0, 32.0)),
+        rv_top=jnp.where(loaded, k.uniform(-0.25, 0.25), k.uniform(0.0, 0.55)),
     )
 
 
@@ -130,8 +124,9 @@ class Place(NamedTuple):
         v: along it, from the apex.
         s: v over the length, not clipped.
         side: 0 septal, 1 lateral.
-        outside: distance from the outline's walls; negative in the cavity.
-        thickness: of the wall beside the nearest point of the outline, gap included.
+        outside: distance from the outline across the long axis, above the apex along it; negative
+            in the cavity.
+        thickness: of the wall in that direction, gap included.
         gap: there.
         below: distance from the mitral plane; negative above it.
     """
@@ -154,50 +149,18 @@ def places(anatomy: Anatomy) -> Place:
     side = lateral(u)
     s = v / anatomy.length
     half = cavity_profile(anatomy, s, side) * per_side(anatomy.half_width, side)
-    distance, along = _from_outline(anatomy, u, v)
-    inside = (jnp.abs(u) < half) & (v > 0)
-    # From the apex's thickness to that of the side within a fifth of the length.
-    to_side = jnp.clip(along / 0.2, 0.0, 1.0)
     thickness = per_side(anatomy.thickness, side)
-    thickness = anatomy.apex_wall + (thickness - anatomy.apex_wall) * to_side
+    # Above the apex the wall is half an ellipse, as wide as the walls beside it.
+    cap = jnp.hypot(u / (half + thickness), jnp.minimum(v, 0.0) / anatomy.apex_wall)
+    above = v < 0
+    thickness = jnp.where(above, anatomy.apex_wall, thickness)
     return Place(
         u=u,
         v=v,
         s=s,
         side=side,
-        outside=jnp.where(inside, -distance, distance),
+        outside=jnp.where(above, cap * anatomy.apex_wall, jnp.abs(u) - half),
         thickness=thickness,
         gap=jnp.minimum(per_side(anatomy.gap, side), 0.5 * thickness),
         below=v - anatomy.length - anatomy.base_tilt * u,
     )
-
-
-def _from_outline(
-    anatomy: Anatomy, u: Float[Array, "n n"], v: Float[Array, "n n"]
-) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
-    """Distance to the outline's walls, and s of their nearest point."""
-    s = jnp.linspace(0.0, 1.0, _PIECES + 1) ** 1.7
-    s = jnp.concatenate([s[::-1], s[1:]])  # From the septal hinge over the apex to the lateral one.
-    sides = jnp.repeat(
-        jnp.arange(2.0), jnp.asarray([_PIECES + 1, _PIECES]), total_repeat_length=len(s)
-    )
-    half = cavity_profile(anatomy, s, sides) * per_side(anatomy.half_width, sides)
-    at_u = jnp.where(s > 0, (2.0 * sides - 1.0) * half, 0.0)
-    at_v = s * anatomy.length
-
-    def nearer(
-        best: tuple[Array, Array], piece: tuple[Array, ...]
-    ) -> tuple[tuple[Array, Array], None]:
-        u0, v0, s0, u1, v1, s1 = piece
-        du, dv = u1 - u0, v1 - v0
-        share = ((u - u0) * du + (v - v0) * dv) / (du**2 + dv**2 + 1e-6)
-        share = jnp.clip(share, 0.0, 1.0)
-        squared = (u - u0 - share * du) ** 2 + (v - v0 - share * dv) ** 2
-        closer = squared < best[0]
-        along = s0 + share * (s1 - s0)
-        return (jnp.where(closer, squared, best[0]), jnp.where(closer, along, best[1])), None
-
-    pieces = (at_u[:-1], at_v[:-1], s[:-1], at_u[1:], at_v[1:], s[1:])
-    start = (jnp.full_like(u, 1e6), jnp.zeros_like(u))
-    (squared, along), _ = jax.lax.scan(nearer, start, pieces)
-    return jnp.sqrt(squared), along

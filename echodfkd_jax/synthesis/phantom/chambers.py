@@ -51,8 +51,8 @@ def sample_chambers(k: Draws, anatomy: Anatomy) -> Chambers:
                 -(left_epicardium + k.uniform(0.1, 0.7) * anatomy.rv_depth),
             ]
         ),
-        half=jnp.stack([anatomy.half_width.mean() * k.uniform(0.85, 1.4), ra_half]),
-        height=jnp.stack([k.uniform(4.0, 19.0), k.uniform(8.0, 22.0) + 0.3 * anatomy.rv_depth]),
+        half=jnp.stack([anatomy.half_width.mean() * k.uniform(0.75, 1.5), ra_half]),
+        height=jnp.stack([k.uniform(9.0, 32.0), k.uniform(8.0, 24.0) + 0.3 * anatomy.rv_depth]),
         gap=k.uniform(0.0, 4.0),
         power=k.uniform(1.8, 4.0),
         uneven=k.smooth_field(MAP_SIZE, MAP_SIZE, 12, k.uniform(0.0, 0.22)),

@@ -1,5 +1,6 @@
 """One clip from one key: anatomy at rest, motion per frame, the scanner's view of it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,10 +15,10 @@ from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_window
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "6"
+VERSION = "9"
 # Share of poor windows among training clips; as many are fair. What is learned from them holds on
 # real clips; what is measured, on validation and test clips, is measured through clear ones.
-TRAINING_POOR_WINDOWS = 0.2
+TRAINING_POOR_WINDOWS = 0.4
 
 
 class SyntheticClip(NamedTuple):
@@ -48,6 +49,8 @@ class SyntheticClip(NamedTuple):
 
 
 _POSES = 8
+# A window is cut out of a clip of so many frames, in which a beat of a usual heart fits.
+LONG_FRAMES = 64
 
 
 def _pose(
@@ -105,7 +108,7 @@ def readable(
     wall_db = jnp.stack([levels.septal, levels.lateral])[side]
     margin = wall_db + scanner.gain_db[row, column] - 0.5 * NEPER * jnp.log(power + 1e-9)
     # At least half of the wall outshines the clutter before it by so much, in dB.
-    wanted = by_window(window, clear=5.0, fair=4.0, poor=3.0)
+    wanted = by_window(window, clear=10.0, fair=4.0, poor=4.0)
     less = amplitude(jnp.minimum(jnp.median(margin) - wanted, 0.0))
     return scanner._replace(clutter=scanner.clutter * less, noise=scanner.noise * less)
 
@@ -149,8 +152,6 @@ def sample_scene(
     at_rest = movement._replace(contraction=jnp.zeros(()))
     levels = tissue.sample_tissue(k, window)
     pose = _pose(k, sector, heart, at_rest)
-    # However the heart leans, its base lies about level in the picture.
-    heart = heart._replace(base_tilt=jnp.clip(heart.base_tilt + 0.8 * pose.tilt, -0.35, 0.45))
     scanner = acquisition.sample_scanner(k, window)
     return Scene(
         heart=heart,
@@ -187,11 +188,64 @@ def make_clip(
     return render(sample_scene(key, num_frames=num_frames, poor_windows=poor_windows))
 
 
-def render(scene: Scene) -> SyntheticClip:
-    """Films a scene. Pure: jit- and vmap-able."""
+def make_window(
+    key: PRNGKeyArray,
+    *,
+    num_frames: int,
+    shown: Sequence[int] | None = None,
+    outlined: Sequence[int] | None = None,
+    phases: Float[Array, ""] | float = 0.0,
+    poor_windows: Float[Array, ""] | float = 0.0,
+) -> SyntheticClip:
+    """Generates some consecutive frames of a longer clip, or a few of them. Pure.
+
+    No beat has to be over within the window: hearts are as slow as in long clips, at the cost of
+    the frames that are shown.
+
+    Args:
+        key: random key; the same key gives the same window.
+        num_frames: of the window, static, at most 64.
+        shown: numbers of the frames that are made, from 0, static; None: all. Where some are left
+            out, none carries a part of the one before, which many scanners lay over it.
+        outlined: numbers of those whose masks are made, static; None: of all that are shown.
+        phases: probability that end-diastole or end-systole is in the middle; else any moment.
+        poor_windows: see `make_clip`.
+
+    Returns:
+        The shown frames, and masks, phases and volumes of the outlined ones.
+    """
+    scene_key, middle_key = jax.random.split(key)
+    scene = sample_scene(scene_key, num_frames=LONG_FRAMES, poor_windows=poor_windows)
+    k = Draws(middle_key)
+    last_start = LONG_FRAMES - num_frames
+    middle = slice(num_frames // 2, num_frames // 2 + last_start + 1)
+    contraction = scene.movement.contraction[middle]
+    phase = jnp.where(k.chance(0.5), jnp.argmin(contraction), jnp.argmax(contraction))
+    any_start = jnp.floor(k.uniform(0.0, last_start + 1.0)).astype(jnp.int32)
+    start = jnp.where(k.chance(phases), phase, jnp.minimum(any_start, last_start))
+    if shown is not None and len(shown) < num_frames:
+        scene = scene._replace(scanner=scene.scanner._replace(blend=jnp.zeros(())))
+    numbers = jnp.arange(num_frames) if shown is None else jnp.asarray(shown)
+    return render(
+        scene, start + numbers, None if outlined is None else start + jnp.asarray(outlined)
+    )
+
+
+def render(
+    scene: Scene, numbers: Int[Array, "n"] | None = None, outlined: Int[Array, "m"] | None = None
+) -> SyntheticClip:
+    """Films a scene. Pure: jit- and vmap-able.
+
+    Args:
+        scene: as drawn.
+        numbers: of the frames that are made; None: all.
+        outlined: of those whose masks are made; None: the same.
+    """
     heart, movement, sector, scanner = scene.heart, scene.movement, scene.sector, scene.scanner
     leaflets, pose = scene.leaflets, scene.pose
-    num_frames = len(movement.contraction)
+    if numbers is None:
+        numbers = jnp.arange(len(movement.contraction))
+    outlined = numbers if outlined is None else outlined
     place = anatomy.places(heart)
     level = tissue.echo_level(scene.level_key, heart, scene.levels, scene.others, place)
     scatterers = tissue.reflectivity(scene.scatterer_key, level).reshape(-1, 2)
@@ -204,37 +258,41 @@ def render(scene: Scene) -> SyntheticClip:
     gain = amplitude(scanner.gain_db)[..., None]
     texture = jax.random.normal(scene.noise_key, (2, acquisition.DEPTHS, acquisition.BEAMS, 2))
 
-    def echo(number: Array) -> tuple[motion.Motion, Float[Array, "d b"]]:
-        """The heart in one frame, and the level in dB that the scanner receives from it."""
+    def echo(number: Array) -> Float[Array, "d b"]:
+        """The level in dB that the scanner receives from the heart in one frame."""
         now = motion.at_frame(movement, number)
         u, v = motion.heart_coordinates(heart, now, pose, beam_x, beam_y)
         u0, v0 = motion.to_reference(heart, now, u, v)
         signal = jnp.take(scatterers, _cell(u0, v0), axis=0, mode="clip")
-        brighter = now.brightening * now.contraction * jnp.clip(u0 / 12.0, 0.0, 1.0)
-        signal = signal * amplitude(brighter)[..., None]
         glint = valves.leaflet_level(leaflets, heart, now, u, v)
         # The leaflets' own scatterers: any fixed field will do.
         signal = signal + texture[0] * amplitude(glint)[..., None]
         fresh = _fresh_noise(texture, number)
         signal = signal * gain + scanner.clutter * (1.0 + scanner.shimmer * fresh)
         signal = signal + scanner.noise[..., None] * fresh
-        return now, acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
+        return acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
 
-    shown = 1.0 * acquisition.in_view(sector, beam_x, beam_y)
-    display = acquisition.adjust(scanner, echo(jnp.zeros((), jnp.int32))[1], shown)
+    display = acquisition.adjust(scanner, echo(numbers[0]))
 
-    def frame(number: Array) -> tuple[Array, Array, Array]:
-        now, received = echo(number)
-        image = acquisition.to_image(conversion, acquisition.display(display, received))
+    def frame(number: Array) -> Array:
+        return acquisition.to_image(conversion, acquisition.display(display, echo(number)))
+
+    def outline(number: Array) -> tuple[Array, Array]:
+        now = motion.at_frame(movement, number)
         pu, pv = motion.heart_coordinates(heart, now, pose, pixel_x, pixel_y)
         label = jnp.take(labels, _cell(*motion.to_reference(heart, now, pu, pv)), mode="clip")
         cavity = motion.cavity_mask(heart, now, pu, pv)
         others = (label[..., None] == jnp.arange(1, len(STRUCTURES))) & ~cavity[..., None]
         structures = jnp.concatenate([cavity[..., None], others], axis=-1)
-        return image, structures, motion.volume(heart, now)
+        return structures, motion.volume(heart, now)
 
-    images, structures, volumes = jax.lax.map(frame, jnp.arange(num_frames))
-    masks = structures[..., 0]
+    structures, volumes = jax.lax.map(outline, outlined)
+    return _labelled(scene, _finished(scene, jax.lax.map(frame, numbers)), structures, volumes)
+
+
+def _finished(scene: Scene, images: Float[Array, "n h w"]) -> UInt8[Array, "n h w"]:
+    """What a scanner stores of images, 0 to 1, one after the other."""
+    scanner = scene.scanner
     previous = jnp.concatenate([images[:1], images[:-1]])
     images = images + scanner.blend * (previous - images)
 
@@ -243,15 +301,26 @@ def render(scene: Scene) -> SyntheticClip:
         image = jnp.clip(image, 0.0, 255.0)
         return acquisition.to_uint8(acquisition.compress(image, scanner.quality))
 
+    return jax.vmap(finish)(images)
+
+
+def _labelled(
+    scene: Scene,
+    frames: UInt8[Array, "n h w"],
+    structures: Bool[Array, "m h w s"],
+    volumes: Float[Array, "m"],
+) -> SyntheticClip:
+    """Frames and masks with the phases and volumes that the masks have."""
+    masks = structures[..., 0]
     areas = jnp.sum(masks, axis=(1, 2))
     ed_frame, es_frame = jnp.argmax(areas), jnp.argmin(areas)
     to_ml = scene.mm_per_px**3 / 1000.0
     edv_ml, esv_ml = volumes[ed_frame] * to_ml, volumes[es_frame] * to_ml
     return SyntheticClip(
-        frames=jax.vmap(finish)(images),
+        frames=frames,
         mask=masks,
         structures=structures,
-        fps=movement.fps,
+        fps=scene.movement.fps,
         ed_frame=ed_frame.astype(jnp.int32),
         es_frame=es_frame.astype(jnp.int32),
         edv_ml=edv_ml,

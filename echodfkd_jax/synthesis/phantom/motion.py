@@ -31,11 +31,9 @@ class Motion(NamedTuple):
         shortening: the base's way towards the apex at full contraction, share of the length.
         narrowing: (septal, lateral) inward way of the walls at full contraction, share of width.
         apical_excess: (septal, lateral) by how much the apex narrows more (or less) than the base.
-        thickening: (septal, lateral) relative growth of the walls at full contraction.
+        thickening: relative growth of the walls at full contraction.
         compaction: share of the trabeculated layer that is pressed into the wall, out of the
             outline, at full contraction.
-        brightening: dB that the lateral wall gains in systole, when it is denser and lies less
-            along the beam.
         drift: (t, 2) pixels, probe and breathing.
         rock: (t,) radians, rotation about the apex.
     """
@@ -47,9 +45,8 @@ class Motion(NamedTuple):
     shortening: Float[Array, ""]
     narrowing: Float[Array, "2"]
     apical_excess: Float[Array, "2"]
-    thickening: Float[Array, "2"]
+    thickening: Float[Array, ""]
     compaction: Float[Array, ""]
-    brightening: Float[Array, ""]
     drift: Float[Array, "*t 2"]
     rock: Float[Array, "*t"]
 
@@ -111,7 +108,7 @@ def sample_motion(k: Draws, num_frames: int) -> Motion:
     left = jnp.log(1.0 - ejection)
     shortening = 1.0 - jnp.exp(share * left)
     # Part of the shortening happens at the apex, whose inner layer fills the cavity in systole.
-    apical_part = k.uniform(0.0, 0.8)
+    apical_part = k.uniform(0.0, 0.55)
     narrowing = 1.0 - jnp.exp(0.5 * (1.0 - share) * left)
     imbalance = k.normal(0.0, 0.22, -0.6, 0.6)
     time = jnp.arange(num_frames) / (3.0 * fps)
@@ -125,11 +122,9 @@ def sample_motion(k: Draws, num_frames: int) -> Motion:
         obliteration=shortening * apical_part,
         shortening=shortening * (1.0 - 0.6 * apical_part),
         narrowing=jnp.clip(narrowing * jnp.stack([1.0 + imbalance, 1.0 - imbalance]), 0.0, 0.75),
-        apical_excess=k.normal(0.16, 0.24, -0.6, 0.6, (2,)),
-        # Seen from the apex the lateral wall thickens little: its inner border moves more.
-        thickening=ejection * k.uniform(0.6, 1.8, (2,)) * jnp.asarray([1.25, 0.3], jnp.float32),
-        compaction=k.uniform(0.5, 1.5) * jnp.sqrt(ejection),
-        brightening=k.uniform(0.0, 7.0),
+        apical_excess=k.normal(0.05, 0.25, -0.7, 0.5, (2,)),
+        thickening=ejection * k.uniform(0.6, 1.8),
+        compaction=k.uniform(0.0, 1.3) * jnp.sqrt(ejection),
         drift=drift + contraction[:, None] * swing,
         rock=contraction * k.normal(0.0, 0.03, -0.09, 0.09),
     )
@@ -253,30 +248,21 @@ def to_reference(
     )
     now, _ = half_widths(anatomy, motion, s, side)
     rest = cavity_profile(anatomy, v0 / anatomy.length, side) * per_side(anatomy.half_width, side)
-    # No more of them than the outline moves: the muscle never gives way outward.
-    most = jnp.minimum(0.35 * rest, 0.7 * jnp.maximum(rest - now, 0.0))
-    line = rest - jnp.minimum(pressed * per_side(anatomy.trabecular, side), most)
+    # The endocardium lies a little outside of the outline; trabeculae and wall are stretched alike.
     gap, muscle = per_side(anatomy.gap, side), per_side(anatomy.wall, side)
-    growth = 1.0 + per_side(motion.thickening, side) * motion.contraction
+    now, rest = now + gap, rest + gap
+    line = rest - jnp.minimum(pressed * per_side(anatomy.trabecular, side), 0.35 * rest)
+    thick = muscle * (1.0 + motion.thickening * motion.contraction)
     distance = jnp.abs(u)
-    # Beyond the outline: the gap, and the trabeculae that were pressed out of it to half of their
-    # thickness; the muscle, thickened; the rest.
-    filled = gap + 0.5 * (rest - line)
-    beyond = distance - now
-    in_muscle = beyond - filled
-    outside = in_muscle - muscle * growth
+    outside = distance - now - thick
     fade = jnp.clip(1.0 - outside / _REACH_PX, 0.0, 1.0)
     u0 = jnp.where(
-        beyond < 0,
+        distance < now,
         distance * line / jnp.maximum(now, 1e-3),
         jnp.where(
-            in_muscle < 0,
-            line + beyond * (rest + gap - line) / filled,
-            jnp.where(
-                outside < 0,
-                rest + gap + in_muscle / growth,
-                distance + (rest + gap - now - filled - muscle * (growth - 1.0)) * fade,
-            ),
+            outside < 0,
+            line + (distance - now) * (rest + muscle - line) / thick,
+            distance + (rest + muscle - now - thick) * fade,
         ),
     )
     return jnp.sign(u) * u0, v0

@@ -28,8 +28,6 @@ class Tissue(NamedTuple):
         blood: of the cavities.
         septal: level of the septum's bright core.
         lateral: level of the lateral wall's.
-        lateral_rise: by how much the lateral wall is brighter at the base than at the apex.
-        lateral_slope: dB per pixel by which the lateral wall brightens from inside out.
         variation: along the wall, typical size.
         patches: of the kinds of tissue within a region, typical size.
         apex_drop: added at the apex (negative: the apex is not seen).
@@ -44,8 +42,6 @@ class Tissue(NamedTuple):
     blood: Float[Array, ""]
     septal: Float[Array, ""]
     lateral: Float[Array, ""]
-    lateral_rise: Float[Array, ""]
-    lateral_slope: Float[Array, ""]
     variation: Float[Array, ""]
     patches: Float[Array, ""]
     apex_drop: Float[Array, ""]
@@ -64,25 +60,25 @@ def sample_tissue(k: Draws, window: Window) -> Tissue:
     beam, is 13 dB darker on average, and the apex has hardly a border at all. Through a poor window
     more is lost, or cannot be told from what lies beside it.
     """
-    mess = by_window(window, clear=0.4, fair=jnp.where(k.chance(0.4), 0.4, 1.0), poor=1.0)
-    septal = k.normal(-9.5, 3.0, -19.0, -1.0)
-    lateral = septal - k.normal(17.5, 3.5, 4.0, 28.0)
+    mess = by_window(window, clear=0.25, fair=jnp.where(k.chance(0.4), 0.25, 1.0), poor=1.0)
+    septal = k.normal(-2.0, 4.0, -14.0, 6.0)
+    lateral = septal - k.normal(13.0, 5.0, -1.0, 28.0)
     merged = 1.0 * (k.chance(0.5) & (window == Grade.POOR))
-    mass = k.normal(-21.0, 6.0, -36.0, 0.0)
+    mass = k.normal(-13.0, 7.0, -34.0, 4.0)
     lateral = lateral + merged * (mass + k.uniform(-2.0, 3.0) - lateral)
     return Tissue(
-        blood=k.uniform(-66.0, -42.0),
+        blood=k.uniform(-66.0, -40.0),
         septal=septal,
         lateral=lateral,
-        lateral_rise=k.uniform(-3.0, 6.0) * (1.0 - merged),
-        lateral_slope=k.uniform(0.0, 0.8) * (1.0 - merged),
-        variation=mess * k.uniform(0.5, 5.0),
-        patches=k.uniform(0.0, 3.5),
-        apex_drop=by_window(window, clear=16.0, fair=20.0, poor=30.0) * k.uniform(-1.0, -0.2),
-        dim=k.uniform(4.0, 22.0),
-        core=k.uniform(0.2, 0.8),
-        outer_fade=k.uniform(0.0, 14.0),
-        trabecular=k.uniform(-4.0, 1.0),
+        variation=mess * k.uniform(0.5, 6.0),
+        patches=k.uniform(0.0, 2.5),
+        apex_drop=by_window(window, clear=6.0, fair=10.0 + 10.0 * mess, poor=26.0)
+        * k.uniform(-1.0, 0.0)
+        - k.uniform(6.0, 24.0),
+        dim=k.uniform(2.0, 20.0),
+        core=k.uniform(0.15, 0.75),
+        outer_fade=k.uniform(0.0, 10.0),
+        trabecular=k.uniform(-20.0, -2.0) - k.uniform(2.0, 10.0),
         merged=merged,
         mass=mass,
     )
@@ -124,7 +120,7 @@ def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Le
     u, v = place.u, place.v
     # A third of the hearts lie in even tissue.
     mess = jnp.where(k.chance(0.35), 0.25, 1.0)
-    sides = k.normal(-29.0, 7.0, -50.0, -12.0, (3,))
+    sides = k.normal(-20.0, 8.0, -45.0, -4.0, (3,))
     level = sides[0] + (sides[1] - sides[0]) * jnp.clip(u / 40.0 + 0.5, 0.0, 1.0)
     level = put(level, sides[2], edge(place.below - k.uniform(25.0, 50.0), 8.0))
     level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 7, mess * k.uniform(1.0, 8.0))
@@ -135,7 +131,7 @@ def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Le
         at_u, at_v = k.uniform(-70.0, 70.0), anatomy.length * k.uniform(0.6, 1.8)
         wide, high = k.uniform(4.0, 16.0), k.uniform(3.0, 12.0)
         spot = ((u - at_u) / wide) ** 2 + ((v - at_v) / high) ** 2
-        level = jnp.maximum(level, k.uniform(-32.0, -1.0) - 5.0 * spot)
+        level = jnp.maximum(level, k.uniform(-22.0, 4.0) - 5.0 * spot)
     # The pericardium behind the atria: a bright bow, to one side or right across.
     bow_at = anatomy.length + k.uniform(12.0, 50.0) - k.uniform(-0.002, 0.008) * u**2
     bow = k.uniform(-22.0, 3.0) - 6.0 * ((v - bow_at) / k.uniform(1.5, 6.0)) ** 2
@@ -166,7 +162,7 @@ def right_heart(
 ) -> Level:
     """The right ventricle with its free wall and the band that crosses it."""
     blood, walled = right_ventricle(place, anatomy, chambers)
-    free_wall = k.normal(-22.0, 6.0, -38.0, -6.0)
+    free_wall = k.normal(-14.0, 6.0, -32.0, 0.0)
     level = put(level, free_wall, edge(walled, 1.5))
     # Blood is blood: only walls and valves tell one chamber from another, no step in brightness.
     inside = tissue.blood + k.uniform(-1.0, 4.0)
@@ -184,7 +180,7 @@ def right_heart(
 
 def atria(k: Draws, level: Level, tissue: Tissue, chambers: Chambers, place: Place) -> Level:
     """Walls, then cavities, under the two valves."""
-    wall_level = k.normal(-22.0, 6.0, -38.0, -6.0)
+    wall_level = k.normal(-14.0, 6.0, -32.0, 0.0)
     shell_weight = jnp.maximum(k.uniform(-0.6, 1.0), 0.0)
     softness = k.uniform(1.0, 6.0)
     thickness = k.uniform(2.0, 6.0)
@@ -201,45 +197,35 @@ def muscle(k: Draws, tissue: Tissue, place: Place) -> Level:
     """The core of the left ventricle's wall, and of what continues it inward: by side, uneven."""
     s, side = jnp.clip(place.s, 0.0, 1.0), place.side
     septal = tissue.septal + k.smooth_curve(s, 4, tissue.variation)
-    # Towards the apex the septum is often lost.
-    septal = septal - k.uniform(0.0, 6.0) * jnp.clip(1.0 - s / k.uniform(0.15, 0.5), 0.0, 1.0)
     uneven_mass = tissue.variation * (1.0 - 0.7 * tissue.merged)
     lateral = tissue.lateral + k.smooth_curve(s, 4, uneven_mass)
-    lateral = lateral + tissue.lateral_rise * (s - 0.5)
-    inside = jnp.maximum(place.outside - place.gap, 0.0)
-    lateral = lateral + tissue.lateral_slope * jnp.minimum(inside, 10.0)
     core_db = septal + (lateral - septal) * side
-    unseen = k.uniform(0.1, 0.35)
+    unseen = k.uniform(0.15, 0.45)
     core_db = core_db + tissue.apex_drop * jnp.clip(1.0 - s / unseen, 0.0, 1.0)
     return core_db + k.clusters(MAP_SIZE, MAP_SIZE, 18, 3, tissue.patches)
 
 
 def wall(k: Draws, level: Level, core_db: Level, tissue: Tissue, place: Place) -> Level:
-    """The left ventricle's wall: dim inside, bright core; laterally it begins without a border."""
+    """The left ventricle's wall: dim inside, bright core."""
     side = place.side
     inside = jnp.maximum(place.outside - place.gap, 0.0)
     through = jnp.clip(inside / (place.thickness - place.gap), 0.0, 1.0)
     softer = 1.0 - 0.7 * tissue.merged * side
     dim = _inner_dim(tissue, place) * (1.0 - jnp.clip(through / tissue.core, 0.0, 1.0)) ** 1.5
     fade = softer * tissue.outer_fade * jnp.clip((through - 0.6) / 0.4, 0.0, 1.0)
-    begins = jnp.maximum(edge(place.outside - place.gap, 1.0), side)
-    wall_db = core_db - dim - fade + NEPER * jnp.log(begins + 1e-3)
-    in_wall = (
-        edge(place.outside, 1.0) * edge(place.thickness - place.outside) * edge(-place.below, 2.0)
-    )
-    level = put(level, jnp.maximum(wall_db, tissue.blood), in_wall)
+    in_wall = edge(place.outside - place.gap) * edge(place.thickness - place.outside)
+    level = put(level, core_db - dim - fade, in_wall * edge(-place.below, 2.0))
     # The lateral epicardium and pericardium: a bright line or grey mass outside the wall.
-    pericardium = k.uniform(-44.0, -6.0) - 25.0 * tissue.merged
+    pericardium = k.uniform(-18.0, 6.0) - 25.0 * tissue.merged
     off = (place.outside - place.thickness - 1.5) / k.uniform(1.2, 5.0)
     line = pericardium + 12.0 * jnp.log(jnp.exp(-(off**2)) + 1e-4)
-    shown = (side > 0.5) & (place.s > k.uniform(0.15, 0.9)) & (place.outside > place.gap)
+    shown = (side > 0.5) & (place.s > 0.15) & (place.outside > place.gap)
     return jnp.maximum(level, jnp.where(shown & (place.below < 12.0), line, -90.0))
 
 
 def _inner_dim(tissue: Tissue, place: Place) -> Level:
     """By how much the wall's inner side is darker than its core, dB: half as much laterally."""
-    softer = 1.0 - 0.7 * tissue.merged * place.side
-    return softer * tissue.dim * (1.0 - 0.5 * place.side)
+    return (1.0 - 0.7 * tissue.merged * place.side) * tissue.dim
 
 
 def lumen(
@@ -247,15 +233,13 @@ def lumen(
 ) -> Level:
     """The left ventricle's cavity: blood, trabeculae towards the wall, papillary muscles."""
     s = jnp.clip(place.s, 0.0, 1.0)
-    # As bright as the lateral wall's inner side: no border tells one from the other.
-    inner = core_db - _inner_dim(tissue, place)
-    dimmest = jnp.minimum(tissue.septal - 8.0, tissue.lateral - 0.5 * tissue.dim)
-    beside = dimmest + (inner - dimmest) * place.side
     grain = k.smooth_field(MAP_SIZE, MAP_SIZE, 40, k.uniform(2.0, 6.0))
     # Trabeculae are thickest laterally and at the apex.
     layer = per_side(anatomy.trabecular, place.side)
-    depth = jnp.minimum(jnp.maximum(-place.outside, 0.0) / layer, s / anatomy.apical_trabeculae)
-    trabeculae = beside + tissue.trabecular + grain - k.uniform(5.0, 18.0) * depth
+    inner = jnp.maximum(place.gap - place.outside, 0.0)
+    depth = jnp.minimum(inner / layer, s / anatomy.apical_trabeculae)
+    trabeculae = core_db + tissue.trabecular + grain
+    trabeculae = trabeculae - NEPER * k.uniform(1.5, 6.0) * jnp.maximum(depth - 1.0, 0.0)
     inside = added(tissue.blood, trabeculae)
     for _ in range(3):
         at_s, at_side = k.uniform(0.2, 0.75), jnp.sign(k.uniform(-0.35, 1.0))
@@ -263,17 +247,18 @@ def lumen(
         size = k.uniform(0.8, 3.8)
         stretch = k.uniform(1.5, 3.5)
         off_u, off_v = (place.u - at_u) / size, (place.v - at_s * anatomy.length) / (size * stretch)
-        papillary = k.uniform(-50.0, -10.0)
+        papillary = k.uniform(-40.0, -6.0)
         inside = jnp.maximum(
             inside, papillary + 10.0 * jnp.log(jnp.exp(-(off_u**2) - off_v**2) + 1e-4)
         )
-    return put(level, inside, edge(-place.outside) * edge(-place.below) * edge(place.v))
+    within = edge(place.gap - place.outside) * edge(-place.below) * edge(place.v + place.gap)
+    return put(level, inside, within)
 
 
 def annulus(k: Draws, level: Level, anatomy: Anatomy, place: Place) -> Level:
     """Where the mitral plane meets the walls: knots, the posts below them, the atrial septum."""
     hinge = anatomy.half_width * anatomy.base_ratio + 0.5 * anatomy.thickness
-    knot = k.uniform(-38.0, -4.0, (2,))
+    knot = k.uniform(-14.0, 4.0, (2,))
     for index, sign in enumerate((-1.0, 1.0)):
         spread = k.uniform(1.2, 3.6)
         d2 = ((place.u - sign * hinge[index]) / spread) ** 2
@@ -283,14 +268,14 @@ def annulus(k: Draws, level: Level, anatomy: Anatomy, place: Place) -> Level:
         wide = k.uniform(1.5, 4.0) if index == 0 else k.uniform(2.0, 8.0)
         leans = k.uniform(-0.3, 0.3)
         outward = sign * (place.u - sign * (hinge[index] + wide)) - leans * place.below
-        post = k.uniform(-32.0, -6.0) - 6.0 * (outward / wide) ** 2
+        post = k.uniform(-40.0, -4.0) - 6.0 * (outward / wide) ** 2
         reach = k.uniform(2.0, 28.0)
         ends = 6.0 * jnp.maximum(place.below - reach, 0.0) / k.uniform(1.0, 8.0)
         level = jnp.maximum(level, jnp.where(place.below > 0, post - ends, -90.0))
     # Interatrial septum, continuing the interventricular one.
     septum_u = -(anatomy.half_width[0] * anatomy.base_ratio[0] + 0.5 * anatomy.thickness[0])
     off = (place.u - septum_u) / k.uniform(0.8, 2.8)
-    septum = k.normal(-18.0, 7.0, -36.0, -2.0) - 6.0 * off**2
+    septum = k.normal(-8.0, 7.0, -30.0, 3.0) - 6.0 * off**2
     reach = k.uniform(10.0, 45.0)
     return jnp.maximum(level, jnp.where((place.below > 0) & (place.below < reach), septum, -90.0))
 

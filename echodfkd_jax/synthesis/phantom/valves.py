@@ -43,15 +43,15 @@ def sample_valves(k: Draws, window: Window) -> Valves:
     """
     base = jnp.asarray([1.15, 0.85, 0.9, 0.95], jnp.float32)
     z = k.normal(0.0, 1.0, -3.2, 3.2)
-    seen = jnp.clip(-17.0 + 5.0 * z, -26.0, 0.0)
-    hidden = jnp.clip(-18.0 + 7.0 * z, -38.0, -2.0)
+    seen = jnp.clip(-4.0 + 4.0 * z, -12.0, 4.0)
+    hidden = jnp.clip(-9.0 + 7.0 * z, -32.0, 3.0)
     level = by_window(window, clear=seen, fair=seen, poor=hidden)
     tricuspid = jnp.asarray([0.0, 0.0, -5.0, -5.0], jnp.float32)
     return Valves(
         reach=base * k.uniform(0.8, 1.15, (4,)),
-        level=level + tricuspid + k.normal(0.0, 3.0, -8.0, 8.0, (4,)),
-        thickness=k.uniform(0.3, 1.0, (4,)),
-        tent=k.normal(-0.06, 0.12, -0.35, 0.3, (4,)),
+        level=level + tricuspid + k.normal(0.0, 3.0, -8.0, 8.0, (4,)) - k.uniform(2.0, 12.0),
+        thickness=k.uniform(0.5, 1.5, (4,)),
+        tent=k.normal(0.06, 0.16, -0.25, 0.5, (4,)),
         swing=k.uniform(0.6, 1.35, (4,)),
         fading=k.uniform(0.0, 28.0, (4,)),
         tip=k.uniform(0.0, 1.0, (4,)) * by_window(window, clear=7.0, fair=7.0, poor=14.0),
@@ -76,7 +76,7 @@ def leaflet_level(
     hinge_u = jnp.stack([-ends[0], ends[1], crux, crux - 2.0 * rv_half])
     # Readers draw the base on the ventricle's side of the closed leaflets.
     hinge_v = (
-        base + 0.4 + anatomy.base_tilt * hinge_u - jnp.asarray([0, 0, 1, 1], jnp.float32) * rv_up
+        base + 1.0 + anatomy.base_tilt * hinge_u - jnp.asarray([0, 0, 1, 1], jnp.float32) * rv_up
     )
     inward = jnp.asarray([1.0, -1.0, -1.0, 1.0], jnp.float32)
     half = jnp.stack([*([0.5 * (ends[0] + ends[1])] * 2), rv_half, rv_half])
