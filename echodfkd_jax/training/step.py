@@ -61,7 +61,7 @@ def train_step(
     """
 
     def learn(batch_stats: Any, part: dict[str, jax.Array]) -> tuple[Any, tuple[Any, jax.Array]]:
-        data = _of_training_frames(model, expand(part), augment, state.step, part.get("row"))
+        data = _of_training_frames(model, part, expand, augment, state.step)
         video = data["video"].astype(jnp.float32)
 
         def loss_of(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
@@ -145,17 +145,18 @@ def eval_step(
 
 def _of_training_frames(
     model: nn.Module,
-    data: dict[str, jax.Array],
+    part: dict[str, jax.Array],
+    expand: Expand,
     augment: Augment | None,
     step: jax.Array,
-    rows: jax.Array | None,
 ) -> dict[str, jax.Array]:
     """Frames, changed at random if they are to be, and targets and weights of what is outlined."""
+    data = expand(part)
     seen, outlined = training_frames(model, data["video"].shape[1])
     if augment is None:
         data = {**data, "target": data["target"][:, np.array(outlined)]}
     else:
-        data = augment(step, rows, data, seen, outlined)
+        data = augment(step, part["row"], data, seen, outlined)
     if "frame_weights" in data:
         data["frame_weights"] = data["frame_weights"][:, np.array(outlined)]
     return data

@@ -61,7 +61,7 @@ class Draws:
         """Normal float32, clipped to [low, high]."""
         return jnp.clip(mean + std * self._take(self._normal, "normal", shape), low, high)
 
-    def chance(self, probability: float) -> Array:
+    def chance(self, probability: Array | float) -> Array:
         """True with the given probability."""
         return self.uniform(0.0, 1.0) < probability
 
