@@ -49,6 +49,7 @@ def test_the_command_outlines_a_clip(programs, tmp_path):
     assert "1 of 1 clips predicted" in said
     written = {path.name for path in (tmp_path / "predictions").iterdir()}
     made = {f"clip{suffix}" for suffix in (".seg.npz", ".json", ".mp4", ".png")}
+    made |= {f"clip.{name}.seg.npz" for name in ("lv_myocardium", "la", "rv", "ra")}
     assert written == made | {"predictions.csv", "run_report.json"}
 
 

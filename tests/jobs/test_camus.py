@@ -148,6 +148,7 @@ def test_a_student_learns_from_the_teacher_on_generated_clips(folder):
     assert load_teacher("unet", weights=str(weights)).structures == STRUCTURES
     fields = {
         "workdir": folder / "student",
+        "dataset.data_dir": folder / "student_data",
         "structures": "'lv','la'",  # All that this generator knows.
         "teacher.weights": weights,
         "dataset.generator": "tests.own_parts:Hearts",
@@ -156,6 +157,7 @@ def test_a_student_learns_from_the_teacher_on_generated_clips(folder):
         "model.subsampling": 8,
         "input.window_frames": 2,
     }
+    assert command(student_config, "prepare", **fields) == 0
     assert command(student_config, "train", **fields) == 0
     flags = {"eval.clips_dir": folder / "CAMUS_public", "eval.split": "test"}
     assert command(student_config, "evaluate", **fields, **flags) == 0
