@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from echodfkd_jax.synthesis.phantom.decibels import NEPER, added, amplitude
 from echodfkd_jax.synthesis.phantom.draws import Draws
-from echodfkd_jax.synthesis.phantom.window import Grade, Window
+from echodfkd_jax.synthesis.phantom.window import Grade, Window, by_darkness
 
 FRAME_SIZE = 112
 DEPTHS, BEAMS = 128, 96
@@ -47,6 +47,8 @@ class Scanner(NamedTuple):
     floor_db: Float[Array, ""]
     range_db: Float[Array, ""]
     gamma: Float[Array, ""]
+    darkness: Float[Array, ""]  # of the picture, see `window.sample_darkness`
+    white: Float[Array, ""]  # in dark pictures, the grey value of the brightest three hundredths
     blend: Float[Array, ""]  # persistence: share of the previous frame
     quality: Float[Array, ""]  # step of the compression's quantiser
     sharpness: Float[Array, ""]
@@ -94,7 +96,7 @@ def in_view(sector: Sector, x: Float[Array, "*n"], y: Float[Array, "*n"]) -> Boo
     return in_sector & (x >= 0) & (x < FRAME_SIZE) & (y >= 0) & (y < FRAME_SIZE)
 
 
-def sample_scanner(k: Draws, window: Window) -> Scanner:
+def sample_scanner(k: Draws, window: Window, darkness: Float[Array, ""]) -> Scanner:
     """Draws a scanner. How murky the window is sets haze, noise and shadows together.
 
     Clear windows, and two in five of the fair ones, have little haze, little noise and even gain.
@@ -108,7 +110,8 @@ def sample_scanner(k: Draws, window: Window) -> Scanner:
     gain, tgc = _gain(k, depth, beam, poor=poor, good=good, murk=murk)
     clutter = _clutter_level(k, depth, beam, poor=poor, good=good, murk=murk)
     texture = jax.random.normal(k.key(), (DEPTHS, BEAMS, 2))
-    noise_db = k.uniform(-64.0, -42.0) + 12.0 * murk * depth + k.uniform(0.0, 12.0) * depth**2
+    noise_db = k.uniform(by_darkness(darkness, -64.0, -72.0), by_darkness(darkness, -42.0, -50.0))
+    noise_db = noise_db + 12.0 * murk * depth + k.uniform(0.0, 12.0) * depth**2
     width = k.uniform(0.25, 0.9)
     lateral = jnp.exp(-0.5 * (jnp.arange(5) / width) ** 2)
     axial = jnp.stack([jnp.ones(()), k.uniform(0.05, 0.4)])
@@ -123,8 +126,10 @@ def sample_scanner(k: Draws, window: Window) -> Scanner:
         axial=axial,
         compound=k.uniform(0.0, 0.48, (2,)),
         floor_db=k.normal(-31.0, 4.0, -44.0, -18.0),
-        range_db=k.normal(36.0, 5.0, 24.0, 52.0),
-        gamma=jnp.exp(k.normal(0.35, 0.22, -0.2, 0.9)),
+        range_db=k.normal(by_darkness(darkness, 36.0, 32.0), 5.0, 23.0, 52.0),
+        gamma=jnp.exp(k.normal(by_darkness(darkness, 0.35, 0.62), 0.22, -0.2, 1.1)),
+        darkness=darkness,
+        white=k.normal(0.76, 0.08, 0.5, 0.95),
         blend=k.uniform(0.0, 0.5),
         quality=jnp.where(k.chance(0.3), 0.0, k.uniform(1.0, 14.0)),
         sharpness=k.uniform(-0.25, 0.35),
@@ -217,23 +222,37 @@ def envelope(scanner: Scanner, signal: Float[Array, "d b 2"]) -> Float[Array, "d
     return 0.5 * NEPER * jnp.log(power) + scanner.tgc_db
 
 
-def adjust(scanner: Scanner, level: Float[Array, "d b"]) -> Scanner:
-    """The scanner after its user has set the gain: a tenth is at least dark grey, little is white.
+def adjust(scanner: Scanner, level: Float[Array, "d b"], shown: Float[Array, "d b"]) -> Scanner:
+    """The scanner after its user has set the gain.
+
+    In bright pictures a tenth is at least dark grey, and little is white; in dark ones something is
+    bright, and hardly anything white.
 
     Args:
         scanner: as drawn.
         level: of one frame, dB.
+        shown: 1 for samples that lie in the picture, else 0.
     """
-    bright = jnp.percentile(level, 90.0)
-    grey = (bright - scanner.floor_db) / scanner.range_db
+    tenth = jnp.percentile(level, 90.0)
+    grey = (tenth - scanner.floor_db) / scanner.range_db
     wanted = jnp.clip(grey, jnp.exp(jnp.log(0.35) / scanner.gamma), 1.05)
-    return scanner._replace(floor_db=bright - wanted * scanner.range_db)
+    bright_floor = tenth - wanted * scanner.range_db
+    # Samples that nobody sees do not count; near ones, which are many to the pixel, count less.
+    flat, weight = level.reshape(-1), (shown * jnp.linspace(0.1, 1.0, DEPTHS)[:, None]).reshape(-1)
+    order = jnp.argsort(flat)
+    total = jnp.cumsum(weight[order])
+    brightest = flat[order][jnp.searchsorted(total, 0.97 * total[-1])]
+    dark_floor = brightest - jnp.exp(jnp.log(scanner.white) / scanner.gamma) * scanner.range_db
+    return scanner._replace(floor_db=by_darkness(scanner.darkness, bright_floor, dark_floor))
 
 
 def display(scanner: Scanner, level: Float[Array, "d b"]) -> Float[Array, "d b"]:
-    """Grey curve: 0 black to 1 white on the scanner's grid."""
-    grey = jnp.clip((level - scanner.floor_db) / scanner.range_db, 0.0, 1.0)
-    return jnp.exp(scanner.gamma * jnp.log(grey + 1e-5))
+    """Grey curve: 0 black to 1 white on the scanner's grid; in dark pictures flat towards white."""
+    grey = jnp.maximum((level - scanner.floor_db) / scanner.range_db, 0.0)
+    grey = jnp.exp(scanner.gamma * jnp.log(grey + 1e-5))
+    return by_darkness(
+        scanner.darkness, jnp.minimum(grey, 1.0), grey / (1.0 + grey**6) ** (1.0 / 6.0)
+    )
 
 
 class ScanConversion(NamedTuple):

@@ -12,10 +12,10 @@ from echodfkd_jax.synthesis.phantom.acquisition import FRAME_SIZE
 from echodfkd_jax.synthesis.phantom.chambers import STRUCTURES
 from echodfkd_jax.synthesis.phantom.decibels import NEPER, amplitude
 from echodfkd_jax.synthesis.phantom.draws import Draws
-from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_window
+from echodfkd_jax.synthesis.phantom.window import Window, by_window, sample_darkness, sample_window
 
 # Changes whenever the same key gives other pixels: data sets made with another one are stale.
-VERSION = "9"
+VERSION = "10"
 # Share of poor windows among training clips; as many are fair. What is learned from them holds on
 # real clips; what is measured, on validation and test clips, is measured through clear ones.
 TRAINING_POOR_WINDOWS = 0.4
@@ -150,15 +150,16 @@ def sample_scene(
     movement = motion.sample_motion(k, num_frames)
     sector = acquisition.sample_sector(k)
     at_rest = movement._replace(contraction=jnp.zeros(()))
-    levels = tissue.sample_tissue(k, window)
+    darkness = sample_darkness(k)
+    levels = tissue.sample_tissue(k, window, darkness)
     pose = _pose(k, sector, heart, at_rest)
-    scanner = acquisition.sample_scanner(k, window)
+    scanner = acquisition.sample_scanner(k, window, darkness)
     return Scene(
         heart=heart,
         others=chambers.sample_chambers(k, heart),
         levels=levels,
         movement=movement,
-        leaflets=valves.sample_valves(k, window),
+        leaflets=valves.sample_valves(k, window, darkness),
         sector=sector,
         scanner=readable(scanner, sector, heart, levels, pose, at_rest, window),
         pose=pose,
@@ -272,7 +273,8 @@ def render(
         signal = signal + scanner.noise[..., None] * fresh
         return acquisition.envelope(scanner, acquisition.beamform(scanner, signal))
 
-    display = acquisition.adjust(scanner, echo(numbers[0]))
+    shown = 1.0 * acquisition.in_view(sector, beam_x, beam_y)
+    display = acquisition.adjust(scanner, echo(numbers[0]), shown)
 
     def frame(number: Array) -> Array:
         return acquisition.to_image(conversion, acquisition.display(display, echo(number)))

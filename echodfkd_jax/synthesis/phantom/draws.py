@@ -51,12 +51,19 @@ class Draws:
         self._used["key"] += 1
         return jax.random.fold_in(self._key, self._used["key"])
 
-    def uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> Array:
+    def uniform(
+        self, low: Array | float, high: Array | float, shape: tuple[int, ...] = ()
+    ) -> Array:
         """Uniform float32 in [low, high)."""
         return low + (high - low) * self._take(self._uniform, "uniform", shape)
 
     def normal(
-        self, mean: float, std: float, low: float, high: float, shape: tuple[int, ...] = ()
+        self,
+        mean: Array | float,
+        std: Array | float,
+        low: Array | float,
+        high: Array | float,
+        shape: tuple[int, ...] = (),
     ) -> Array:
         """Normal float32, clipped to [low, high]."""
         return jnp.clip(mean + std * self._take(self._normal, "normal", shape), low, high)

@@ -16,7 +16,7 @@ from echodfkd_jax.synthesis.phantom.anatomy import MAP_SIZE, Anatomy, Place, per
 from echodfkd_jax.synthesis.phantom.chambers import Chambers, atrium, beside_septum, right_ventricle
 from echodfkd_jax.synthesis.phantom.decibels import NEPER, added, amplitude
 from echodfkd_jax.synthesis.phantom.draws import Draws
-from echodfkd_jax.synthesis.phantom.window import Grade, Window, by_window
+from echodfkd_jax.synthesis.phantom.window import Grade, Window, by_darkness, by_window
 
 Level = Float[Array, "n n"]
 
@@ -37,6 +37,7 @@ class Tissue(NamedTuple):
         trabecular: level of the trabeculated layer relative to the wall.
         merged: 1 where the lateral wall passes into the grey mass beside it without a border.
         mass: level of that mass.
+        darkness: of the picture, see `window.sample_darkness`.
     """
 
     blood: Float[Array, ""]
@@ -51,20 +52,25 @@ class Tissue(NamedTuple):
     trabecular: Float[Array, ""]
     merged: Float[Array, ""]
     mass: Float[Array, ""]
+    darkness: Float[Array, ""]
+
+    def drawn(self, bright: Array | float, dark: Array | float) -> Float[Array, "..."]:
+        """A number that goes by the picture's darkness."""
+        return by_darkness(self.darkness, bright, dark)
 
 
-def sample_tissue(k: Draws, window: Window) -> Tissue:
+def sample_tissue(k: Draws, window: Window, darkness: Float[Array, ""]) -> Tissue:
     """Draws how well the wall is seen.
 
     The septum, which the beam meets at an angle, is the brightest; the lateral wall, along the
-    beam, is 13 dB darker on average, and the apex has hardly a border at all. Through a poor window
-    more is lost, or cannot be told from what lies beside it.
+    beam, is 13 to 17 dB darker on average, and the apex has hardly a border at all. Through a poor
+    window more is lost, or cannot be told from what lies beside it.
     """
     mess = by_window(window, clear=0.25, fair=jnp.where(k.chance(0.4), 0.25, 1.0), poor=1.0)
-    septal = k.normal(-2.0, 4.0, -14.0, 6.0)
-    lateral = septal - k.normal(13.0, 5.0, -1.0, 28.0)
+    septal = k.normal(by_darkness(darkness, -2.0, -9.5), 4.0, -19.0, 6.0)
+    lateral = septal - k.normal(by_darkness(darkness, 13.0, 17.5), 4.5, -1.0, 28.0)
     merged = 1.0 * (k.chance(0.5) & (window == Grade.POOR))
-    mass = k.normal(-13.0, 7.0, -34.0, 4.0)
+    mass = k.normal(by_darkness(darkness, -13.0, -21.0), 7.0, -36.0, 4.0)
     lateral = lateral + merged * (mass + k.uniform(-2.0, 3.0) - lateral)
     return Tissue(
         blood=k.uniform(-66.0, -40.0),
@@ -81,6 +87,7 @@ def sample_tissue(k: Draws, window: Window) -> Tissue:
         trabecular=k.uniform(-20.0, -2.0) - k.uniform(2.0, 10.0),
         merged=merged,
         mass=mass,
+        darkness=darkness,
     )
 
 
@@ -112,7 +119,7 @@ def echo_level(
     core_db = muscle(k, tissue, place)
     level = wall(k, level, core_db, tissue, place)
     level = lumen(k, level, core_db, anatomy, tissue, place)
-    return annulus(k, level, anatomy, place)
+    return annulus(k, level, anatomy, tissue, place)
 
 
 def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Level:
@@ -120,7 +127,7 @@ def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Le
     u, v = place.u, place.v
     # A third of the hearts lie in even tissue.
     mess = jnp.where(k.chance(0.35), 0.25, 1.0)
-    sides = k.normal(-20.0, 8.0, -45.0, -4.0, (3,))
+    sides = k.normal(tissue.drawn(-20.0, -29.0), 8.0, -50.0, -4.0, (3,))
     level = sides[0] + (sides[1] - sides[0]) * jnp.clip(u / 40.0 + 0.5, 0.0, 1.0)
     level = put(level, sides[2], edge(place.below - k.uniform(25.0, 50.0), 8.0))
     level = level + k.smooth_field(MAP_SIZE, MAP_SIZE, 7, mess * k.uniform(1.0, 8.0))
@@ -131,7 +138,8 @@ def surroundings(k: Draws, anatomy: Anatomy, tissue: Tissue, place: Place) -> Le
         at_u, at_v = k.uniform(-70.0, 70.0), anatomy.length * k.uniform(0.6, 1.8)
         wide, high = k.uniform(4.0, 16.0), k.uniform(3.0, 12.0)
         spot = ((u - at_u) / wide) ** 2 + ((v - at_v) / high) ** 2
-        level = jnp.maximum(level, k.uniform(-22.0, 4.0) - 5.0 * spot)
+        mass = k.uniform(tissue.drawn(-22.0, -32.0), tissue.drawn(4.0, -1.0))
+        level = jnp.maximum(level, mass - 5.0 * spot)
     # The pericardium behind the atria: a bright bow, to one side or right across.
     bow_at = anatomy.length + k.uniform(12.0, 50.0) - k.uniform(-0.002, 0.008) * u**2
     bow = k.uniform(-22.0, 3.0) - 6.0 * ((v - bow_at) / k.uniform(1.5, 6.0)) ** 2
@@ -162,7 +170,7 @@ def right_heart(
 ) -> Level:
     """The right ventricle with its free wall and the band that crosses it."""
     blood, walled = right_ventricle(place, anatomy, chambers)
-    free_wall = k.normal(-14.0, 6.0, -32.0, 0.0)
+    free_wall = k.normal(tissue.drawn(-14.0, -22.0), 6.0, -38.0, 0.0)
     level = put(level, free_wall, edge(walled, 1.5))
     # Blood is blood: only walls and valves tell one chamber from another, no step in brightness.
     inside = tissue.blood + k.uniform(-1.0, 4.0)
@@ -180,7 +188,7 @@ def right_heart(
 
 def atria(k: Draws, level: Level, tissue: Tissue, chambers: Chambers, place: Place) -> Level:
     """Walls, then cavities, under the two valves."""
-    wall_level = k.normal(-14.0, 6.0, -32.0, 0.0)
+    wall_level = k.normal(tissue.drawn(-14.0, -22.0), 6.0, -38.0, 0.0)
     shell_weight = jnp.maximum(k.uniform(-0.6, 1.0), 0.0)
     softness = k.uniform(1.0, 6.0)
     thickness = k.uniform(2.0, 6.0)
@@ -216,7 +224,8 @@ def wall(k: Draws, level: Level, core_db: Level, tissue: Tissue, place: Place) -
     in_wall = edge(place.outside - place.gap) * edge(place.thickness - place.outside)
     level = put(level, core_db - dim - fade, in_wall * edge(-place.below, 2.0))
     # The lateral epicardium and pericardium: a bright line or grey mass outside the wall.
-    pericardium = k.uniform(-18.0, 6.0) - 25.0 * tissue.merged
+    pericardium = k.uniform(tissue.drawn(-18.0, -44.0), tissue.drawn(6.0, -6.0))
+    pericardium = pericardium - 25.0 * tissue.merged
     off = (place.outside - place.thickness - 1.5) / k.uniform(1.2, 5.0)
     line = pericardium + 12.0 * jnp.log(jnp.exp(-(off**2)) + 1e-4)
     shown = (side > 0.5) & (place.s > 0.15) & (place.outside > place.gap)
@@ -247,7 +256,7 @@ def lumen(
         size = k.uniform(0.8, 3.8)
         stretch = k.uniform(1.5, 3.5)
         off_u, off_v = (place.u - at_u) / size, (place.v - at_s * anatomy.length) / (size * stretch)
-        papillary = k.uniform(-40.0, -6.0)
+        papillary = k.uniform(tissue.drawn(-40.0, -50.0), tissue.drawn(-6.0, -10.0))
         inside = jnp.maximum(
             inside, papillary + 10.0 * jnp.log(jnp.exp(-(off_u**2) - off_v**2) + 1e-4)
         )
@@ -255,10 +264,10 @@ def lumen(
     return put(level, inside, within)
 
 
-def annulus(k: Draws, level: Level, anatomy: Anatomy, place: Place) -> Level:
+def annulus(k: Draws, level: Level, anatomy: Anatomy, tissue: Tissue, place: Place) -> Level:
     """Where the mitral plane meets the walls: knots, the posts below them, the atrial septum."""
     hinge = anatomy.half_width * anatomy.base_ratio + 0.5 * anatomy.thickness
-    knot = k.uniform(-14.0, 4.0, (2,))
+    knot = k.uniform(tissue.drawn(-14.0, -38.0), tissue.drawn(4.0, -4.0), (2,))
     for index, sign in enumerate((-1.0, 1.0)):
         spread = k.uniform(1.2, 3.6)
         d2 = ((place.u - sign * hinge[index]) / spread) ** 2
@@ -275,7 +284,7 @@ def annulus(k: Draws, level: Level, anatomy: Anatomy, place: Place) -> Level:
     # Interatrial septum, continuing the interventricular one.
     septum_u = -(anatomy.half_width[0] * anatomy.base_ratio[0] + 0.5 * anatomy.thickness[0])
     off = (place.u - septum_u) / k.uniform(0.8, 2.8)
-    septum = k.normal(-8.0, 7.0, -30.0, 3.0) - 6.0 * off**2
+    septum = k.normal(tissue.drawn(-8.0, -18.0), 7.0, -36.0, 3.0) - 6.0 * off**2
     reach = k.uniform(10.0, 45.0)
     return jnp.maximum(level, jnp.where((place.below > 0) & (place.below < reach), septum, -90.0))
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from echodfkd_jax.synthesis.phantom.anatomy import Anatomy
 from echodfkd_jax.synthesis.phantom.draws import Draws
 from echodfkd_jax.synthesis.phantom.motion import Motion, base_position, half_widths
-from echodfkd_jax.synthesis.phantom.window import Window, by_window
+from echodfkd_jax.synthesis.phantom.window import Window, by_darkness, by_window
 
 
 class Valves(NamedTuple):
@@ -35,8 +35,10 @@ class Valves(NamedTuple):
     rv_offset: Float[Array, "2"]
 
 
-def sample_valves(k: Draws, window: Window) -> Valves:
+def sample_valves(k: Draws, window: Window, darkness: Float[Array, ""]) -> Valves:
     """Draws leaflets: thick and bright, or through a poor window down to barely visible.
+
+    In dark pictures they are thin and dim.
 
     Closed leaflets are what tells the ventricle from the atrium: where nothing else is hidden, they
     are not.
@@ -46,11 +48,12 @@ def sample_valves(k: Draws, window: Window) -> Valves:
     seen = jnp.clip(-4.0 + 4.0 * z, -12.0, 4.0)
     hidden = jnp.clip(-9.0 + 7.0 * z, -32.0, 3.0)
     level = by_window(window, clear=seen, fair=seen, poor=hidden)
+    level = level - by_darkness(darkness, 0.0, 6.0)
     tricuspid = jnp.asarray([0.0, 0.0, -5.0, -5.0], jnp.float32)
     return Valves(
         reach=base * k.uniform(0.8, 1.15, (4,)),
         level=level + tricuspid + k.normal(0.0, 3.0, -8.0, 8.0, (4,)) - k.uniform(2.0, 12.0),
-        thickness=k.uniform(0.5, 1.5, (4,)),
+        thickness=k.uniform(0.5, 1.5, (4,)) * by_darkness(darkness, 1.0, 0.65),
         tent=k.normal(0.06, 0.16, -0.25, 0.5, (4,)),
         swing=k.uniform(0.6, 1.35, (4,)),
         fading=k.uniform(0.0, 28.0, (4,)),

@@ -1,4 +1,4 @@
-"""How well a heart is seen: one draw that tissue, anatomy and scanner go by together."""
+"""How well a heart is seen, and how darkly: draws that tissue and scanner go by together."""
 
 import enum
 
@@ -36,3 +36,18 @@ def by_window(
 ) -> Array:
     """The number that belongs to the window's grade."""
     return jnp.stack([jnp.asarray(each) for each in (clear, fair, poor)])[window]
+
+
+def sample_darkness(k: Draws) -> Float[Array, ""]:
+    """How dark a picture is: 0, walls, valves and fat shine on grey, to 1, the septum on black.
+
+    One in six is as bright as can be and one in six as dark; the others lie between.
+    """
+    return jnp.clip(k.uniform(-0.25, 1.25), 0.0, 1.0)
+
+
+def by_darkness(
+    darkness: Float[Array, ""], bright: Array | float, dark: Array | float
+) -> Float[Array, "..."]:
+    """The number that lies as far between those of a bright picture and of a dark one."""
+    return bright + darkness * (dark - jnp.asarray(bright))

@@ -11,11 +11,11 @@ from echodfkd_jax.synthesis.phantom.window import Grade
 
 
 @functools.cache
-def draw_scanner(seed):
+def draw_scanner(seed, darkness=0.0):
     """One scanner for all tests: compiled once, drawn once."""
-    return jax.jit(lambda key: acquisition.sample_scanner(Draws(key), Grade.CLEAR))(
-        jax.random.key(seed)
-    )
+    dark = jnp.asarray(darkness)
+    draw = jax.jit(lambda key: acquisition.sample_scanner(Draws(key), Grade.CLEAR, dark))
+    return draw(jax.random.key(seed))
 
 
 def sector(**fields):
@@ -82,14 +82,44 @@ def test_brighter_echoes_are_shown_brighter():
     assert float(bright.mean()) > float(dark.mean())
 
 
+def all_in_view():
+    return jnp.ones((acquisition.DEPTHS, acquisition.BEAMS))
+
+
 @pytest.mark.parametrize("gain_db", [-40.0, 0.0, 40.0])
 def test_whatever_the_gain_a_tenth_of_the_picture_is_seen_and_not_all_is_white(gain_db):
     scanner = draw_scanner(1)
     level = gain_db + jnp.linspace(-60.0, 0.0, acquisition.DEPTHS * acquisition.BEAMS)
     level = level.reshape(acquisition.DEPTHS, acquisition.BEAMS)
-    grey = acquisition.display(acquisition.adjust(scanner, level), level)
+    grey = acquisition.display(acquisition.adjust(scanner, level, all_in_view()), level)
     assert float(jnp.percentile(grey, 90.0)) > 0.25
     assert float(jnp.mean(grey > 0.99)) < 0.15
+
+
+@pytest.mark.parametrize("gain_db", [-40.0, 40.0])
+def test_dark_pictures_have_something_bright_and_the_rest_is_darker_than_in_bright_ones(gain_db):
+    level = gain_db + jnp.linspace(-60.0, 0.0, acquisition.DEPTHS * acquisition.BEAMS)
+    level = level.reshape(acquisition.DEPTHS, acquisition.BEAMS)[:, ::-1]
+    greys = []
+    for darkness in (0.0, 1.0):
+        scanner = draw_scanner(1, darkness)
+        adjusted = acquisition.adjust(scanner, level, all_in_view())
+        greys.append(np.asarray(acquisition.display(adjusted, level)))
+    bright, dark = greys
+    assert 0.5 < np.percentile(dark, 97.0) < 0.97
+    assert np.median(dark) < np.median(bright)
+
+
+def test_what_nobody_sees_does_not_set_the_gain():
+    scanner = draw_scanner(1, 1.0)
+    level = jnp.full((acquisition.DEPTHS, acquisition.BEAMS), -20.0)
+    hidden = level.at[:, :8].set(40.0)
+    seen = all_in_view().at[:, :8].set(0.0)
+    np.testing.assert_allclose(
+        acquisition.adjust(scanner, hidden, seen).floor_db,
+        acquisition.adjust(scanner, level, seen).floor_db,
+        atol=1e-4,
+    )
 
 
 def test_nothing_is_whiter_than_white():

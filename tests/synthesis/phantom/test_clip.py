@@ -69,7 +69,7 @@ def test_the_left_atrium_fills_while_the_ventricle_empties(clips):
     atrium = clips.structures[..., STRUCTURES.index("la")].sum((2, 3))
     rows = np.arange(NUM_CLIPS)
     grown = atrium[rows, clips.es_frame] - atrium[rows, clips.ed_frame]
-    assert np.mean(grown > 0) > 0.8
+    assert np.mean(grown > 0) > 0.7 and grown.mean() > 50
 
 
 def test_the_outline_runs_where_the_blood_ends_inside_of_the_bright_septum(clips):

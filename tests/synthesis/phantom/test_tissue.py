@@ -69,7 +69,7 @@ def test_the_wall_lies_around_the_cavity_and_the_other_chambers_where_they_belon
 
 def test_the_wall_begins_beyond_a_gap_that_is_as_dark_as_blood(heart, place, others):
     wide = heart._replace(gap=jnp.full(2, 3.0), trabecular=jnp.full(2, 0.3))
-    levels = tissue.sample_tissue(Draws(jax.random.key(5)), Grade.CLEAR)
+    levels = tissue.sample_tissue(Draws(jax.random.key(5)), Grade.CLEAR, jnp.zeros(()))
     levels = levels._replace(blood=jnp.asarray(-60.0), septal=jnp.asarray(0.0))
     at = jax.jit(places)(wide)
     level = np.asarray(jax.jit(tissue.echo_level)(jax.random.key(6), wide, levels, others, at))
